@@ -117,6 +117,17 @@ impl Metric {
     }
 }
 
+/// The figures of a finished round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundMetrics {
+    /// The round, from 1; 0 stands for the model that the run began with.
+    pub round: u32,
+    /// Whether the quality gate kept it.
+    pub kept: bool,
+    /// Its figures.
+    pub metrics: Vec<Metric>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
