@@ -1,1 +1,49 @@
-//! x
+//! The tiny world: pictures of a few coloured shapes, the prompts that ask for them, a renderer,
+//! and an oracle that reads a picture's objects from its pixels, so that what a model draws and
+//! what it says of it can be held against the truth.
+//!
+//! - [`spec`]: what a prompt asks for, parsed from its text; [`meaning`]: when two prompts ask
+//!   for the same.
+//! - [`prompts`]: the 6,240 prompts with category, kind and split, and drawing from them.
+//! - [`render`]: a random picture that shows what a prompt asks for.
+//! - [`oracle`]: the objects in a picture, and whether they are what a prompt asks for.
+//! - [`labelled`]: pictures with a true or a false statement each, to measure understanding.
+//! - [`picture`], [`sheet`]: pictures as bytes, planes and PNG; many of them on a sheet.
+//! - [`checkpoint`]: the tiny model that was trained on this world.
+//!
+//! A picture is 32×32 pixels on white: 4×4 cells of 8 pixels, and in a cell at most one 7×7
+//! sprite, at the cell's top left.
+//!
+//! Deliberately absent: the model library. Drawings come in as planes of floats.
+
+pub mod checkpoint;
+pub mod error;
+mod font;
+pub mod labelled;
+pub mod meaning;
+pub mod oracle;
+pub mod picture;
+pub mod prompts;
+pub mod render;
+pub mod sheet;
+pub mod spec;
+pub mod vocabulary;
+
+pub use checkpoint::tiny_model;
+pub use error::WorldError;
+pub use labelled::{Attribute, LabelledRender, labelled_renders};
+pub use meaning::Meaning;
+pub use oracle::{Cell, Reading, read, verdict};
+pub use picture::Picture;
+pub use prompts::{Category, Kind, WorldPrompt, prompts, sample_prompts};
+pub use render::{PlacedObject, RenderOptions, Shade, render};
+pub use sheet::{Mark, SheetOptions, Tile, contact_sheet};
+pub use spec::{Group, ObjectSpec, Spec};
+pub use vocabulary::{Colour, Number, Relation, Shape};
+
+/// Width and height of a picture of the world, in pixels.
+pub const PICTURE_SIZE: usize = 32;
+/// Width and height of a cell, in pixels.
+pub const CELL_SIZE: usize = 8;
+/// Cells in a row, and rows of cells, of a picture.
+pub const GRID: usize = PICTURE_SIZE / CELL_SIZE;
