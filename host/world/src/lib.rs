@@ -33,7 +33,7 @@ pub use checkpoint::tiny_model;
 pub use error::WorldError;
 pub use labelled::{Attribute, LabelledRender, labelled_renders};
 pub use meaning::Meaning;
-pub use oracle::{Cell, Reading, read, verdict};
+pub use oracle::{Cell, Reading, read, read_picture, verdict};
 pub use picture::Picture;
 pub use prompts::{Category, Kind, WorldPrompt, prompts, sample_prompts};
 pub use render::{PlacedObject, RenderOptions, Shade, render};

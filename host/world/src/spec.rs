@@ -321,8 +321,8 @@ mod tests {
     #[test]
     fn names_what_is_wrong() {
         let check = |text: &str, expected: &str| {
-            let error = text.parse::<Spec>().map(|s| s.to_string()).unwrap_err();
-            assert_eq!(error.to_string(), expected);
+            let read = text.parse::<Spec>().map_err(|error| error.to_string());
+            assert_eq!(read, Err(expected.to_owned()));
         };
         check(
             "",

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use sc_core::prompt::Split;
 use sc_core::rng::stream;
 use sc_world::labelled::with_changed;
-use sc_world::oracle::read_picture;
 use sc_world::render::{lay_out, paint};
 use sc_world::{
     Attribute, Cell, Colour, Picture, PlacedObject, Reading, RenderOptions, Shade, Shape, Spec,
-    labelled_renders, prompts, read, render, sample_prompts, verdict,
+    labelled_renders, prompts, read, read_picture, render, sample_prompts, verdict,
 };
 
 fn reading_of(picture: &Picture) -> Reading {
