@@ -5,7 +5,7 @@ use rand::seq::IndexedRandom;
 use sc_core::prompt::Split;
 use sc_core::rng::stream;
 
-use crate::oracle::{read_picture, verdict};
+use crate::oracle::{Reading, read_picture, verdict};
 use crate::picture::Picture;
 use crate::prompts::{Category, Kind, sample_prompts};
 use crate::render::{RenderOptions, render};
@@ -74,7 +74,8 @@ pub fn labelled_renders(seed: u64, n: usize) -> Vec<LabelledRender> {
         let changed = if at % 2 == 0 {
             None
         } else {
-            contradiction(&prompt.spec, &picture, &mut rng)
+            let reading = read_picture(&picture).expect("a render has the size of the world");
+            contradiction(&prompt.spec, &reading, &mut rng)
         };
         renders.push(LabelledRender {
             picture,
@@ -91,19 +92,18 @@ pub fn labelled_renders(seed: u64, n: usize) -> Vec<LabelledRender> {
     renders
 }
 
-/// A spec with one attribute of `spec` changed that is false of `picture`; none if there is no
+/// A spec with one attribute of `spec` changed that is false of a picture read so; none if there is no
 /// such spec, which no prompt of the world comes to.
 pub fn contradiction(
     spec: &Spec,
-    picture: &Picture,
+    reading: &Reading,
     rng: &mut impl Rng,
 ) -> Option<(Attribute, Spec)> {
-    let reading = read_picture(picture).ok()?;
     let choices: Vec<(Attribute, Vec<Spec>)> = Attribute::ALL
         .into_iter()
         .map(|attribute| {
             let mut specs = with_changed(spec, attribute);
-            specs.retain(|changed| !verdict(changed, &reading));
+            specs.retain(|changed| !verdict(changed, reading));
             (attribute, specs)
         })
         .filter(|(_, specs)| !specs.is_empty())

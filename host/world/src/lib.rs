@@ -4,8 +4,9 @@
 //!
 //! - [`spec`]: what a prompt asks for, parsed from its text; [`meaning`]: when two prompts ask
 //!   for the same.
-//! - [`prompts`]: the 6,240 prompts with category, kind and split, and drawing from them.
-//! - [`render`]: a random picture that shows what a prompt asks for.
+//! - [`mod@prompts`]: the 6,240 prompts with category, kind and split, and drawing from them.
+//! - [`mod@render`]: a random picture that shows what a prompt asks for.
+//! - [`grid`]: the cells of a picture.
 //! - [`oracle`]: the objects in a picture, and whether they are what a prompt asks for.
 //! - [`labelled`]: pictures with a true or a false statement each, to measure understanding.
 //! - [`picture`], [`sheet`]: pictures as bytes, planes and PNG; many of them on a sheet.
@@ -19,6 +20,7 @@
 pub mod checkpoint;
 pub mod error;
 mod font;
+pub mod grid;
 pub mod labelled;
 pub mod meaning;
 pub mod oracle;
@@ -31,19 +33,13 @@ pub mod vocabulary;
 
 pub use checkpoint::tiny_model;
 pub use error::WorldError;
+pub use grid::{CELL_SIZE, Cell, GRID_SIZE, PICTURE_SIZE};
 pub use labelled::{Attribute, LabelledRender, labelled_renders};
 pub use meaning::Meaning;
-pub use oracle::{Cell, Reading, read, read_picture, verdict};
+pub use oracle::{Reading, read, read_picture, verdict};
 pub use picture::Picture;
 pub use prompts::{Category, Kind, WorldPrompt, prompts, sample_prompts};
 pub use render::{PlacedObject, RenderOptions, Shade, render};
 pub use sheet::{Mark, SheetOptions, Tile, contact_sheet};
 pub use spec::{Group, ObjectSpec, Spec};
 pub use vocabulary::{Colour, Number, Relation, Shape};
-
-/// Width and height of a picture of the world, in pixels.
-pub const PICTURE_SIZE: usize = 32;
-/// Width and height of a cell, in pixels.
-pub const CELL_SIZE: usize = 8;
-/// Cells in a row, and rows of cells, of a picture.
-pub const GRID: usize = PICTURE_SIZE / CELL_SIZE;

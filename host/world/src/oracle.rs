@@ -2,11 +2,11 @@
 //! asks for.
 
 use crate::error::WorldError;
+use crate::grid::{CELL_SIZE, Cell, PICTURE_SIZE};
 use crate::picture::{Picture, check_planes};
 use crate::render::{MIDDLE_WHITE, PlacedObject};
 use crate::spec::Spec;
 use crate::vocabulary::{Colour, Shape};
-use crate::{CELL_SIZE, GRID, PICTURE_SIZE};
 
 /// A cell with this many coloured pixels or fewer is empty.
 const EMPTY_AT_MOST: u32 = 5;
@@ -14,15 +14,6 @@ const EMPTY_AT_MOST: u32 = 5;
 const COLOUR_SHARE: u32 = 70;
 /// Percentage of overlap (intersection over union) that a cell must have with its sprite.
 const SPRITE_OVERLAP: u32 = 70;
-
-/// A cell of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cell {
-    /// 0–3 from the top.
-    pub row: u8,
-    /// 0–3 from the left.
-    pub column: u8,
-}
 
 /// What is in a picture, cell by cell, row by row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,22 +37,16 @@ pub fn read(planes: &[f32]) -> Result<Reading, WorldError> {
     check_planes(planes, PICTURE_SIZE, PICTURE_SIZE)?;
     let palette = Palette::new();
     let mut reading = Reading::default();
-    for row in 0..GRID {
-        for column in 0..GRID {
-            let cell = Cell {
-                row: row as u8,
-                column: column as u8,
-            };
-            match palette.read_cell(planes, cell) {
-                Content::Empty => {}
-                Content::Malformed => reading.malformed.push(cell),
-                Content::Object(colour, shape) => reading.objects.push(PlacedObject {
-                    colour,
-                    shape,
-                    row: cell.row,
-                    column: cell.column,
-                }),
-            }
+    for cell in Cell::all() {
+        match palette.read_cell(planes, cell) {
+            Content::Empty => {}
+            Content::Malformed => reading.malformed.push(cell),
+            Content::Object(colour, shape) => reading.objects.push(PlacedObject {
+                colour,
+                shape,
+                row: cell.row,
+                column: cell.column,
+            }),
         }
     }
     Ok(reading)
@@ -126,8 +111,7 @@ impl Palette {
         let mut coloured = 0_u64;
         let mut pixels_of = [0_u32; Colour::ALL.len()];
         for at in 0..CELL_SIZE * CELL_SIZE {
-            let row = CELL_SIZE * usize::from(cell.row) + at / CELL_SIZE;
-            let column = CELL_SIZE * usize::from(cell.column) + at % CELL_SIZE;
+            let (row, column) = cell.pixel(at);
             let rgb = [0, 1, 2].map(|channel| {
                 let value = planes[(channel * PICTURE_SIZE + row) * PICTURE_SIZE + column];
                 (value.clamp(-1.0, 1.0) + 1.0) * 127.5

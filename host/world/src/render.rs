@@ -4,10 +4,10 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::grid::{CELL_SIZE, Cell, PICTURE_SIZE};
 use crate::picture::Picture;
 use crate::spec::Spec;
 use crate::vocabulary::{Colour, Shape};
-use crate::{CELL_SIZE, GRID, PICTURE_SIZE};
 
 /// The largest share of white that is mixed into a colour.
 const MAX_WHITE: f64 = 0.3;
@@ -28,9 +28,12 @@ pub struct PlacedObject {
 }
 
 impl PlacedObject {
-    /// Row and column of its cell.
-    pub fn cell(&self) -> (u8, u8) {
-        (self.row, self.column)
+    /// Its cell.
+    pub fn cell(&self) -> Cell {
+        Cell {
+            row: self.row,
+            column: self.column,
+        }
     }
 }
 
@@ -71,23 +74,21 @@ pub fn lay_out(spec: &Spec, rng: &mut impl Rng) -> Vec<PlacedObject> {
             column: 0,
         })
         .collect();
-    let mut cells: Vec<(u8, u8)> = (0..GRID as u8)
-        .flat_map(|row| (0..GRID as u8).map(move |column| (row, column)))
-        .collect();
+    let mut cells: Vec<Cell> = Cell::all().collect();
     // Ends: a spec has at most as many objects as fit apart, and its relation two of them.
     loop {
         let (chosen, _) = cells.partial_shuffle(rng, objects.len());
         let apart = chosen
             .iter()
             .enumerate()
-            .all(|(at, cell)| chosen[..at].iter().all(|other| !touch(*cell, *other)));
+            .all(|(at, cell)| chosen[..at].iter().all(|other| !cell.touches(*other)));
         let related = match (spec.relation(), &*chosen) {
             (Some(relation), [first, second, ..]) => relation.holds(*first, *second),
             _ => true,
         };
         if apart && related {
-            for (object, (row, column)) in objects.iter_mut().zip(chosen.iter()) {
-                (object.row, object.column) = (*row, *column);
+            for (object, cell) in objects.iter_mut().zip(chosen.iter()) {
+                (object.row, object.column) = (cell.row, cell.column);
             }
             return objects;
         }
@@ -104,21 +105,13 @@ pub fn paint(objects: &[PlacedObject], rng: &mut impl Rng, options: RenderOption
         };
         // Rounded half up; the float to byte conversion cuts off the fraction.
         let rgb = object.colour.with_white(white).map(|x| (x + 0.5) as u8);
-        let (top, left) = (
-            CELL_SIZE * usize::from(object.row),
-            CELL_SIZE * usize::from(object.column),
-        );
         let mask = object.shape.cell_mask();
         for at in (0..CELL_SIZE * CELL_SIZE).filter(|at| mask >> at & 1 == 1) {
-            picture.set_pixel(top + at / CELL_SIZE, left + at % CELL_SIZE, rgb);
+            let (row, column) = object.cell().pixel(at);
+            picture.set_pixel(row, column, rgb);
         }
     }
     picture
-}
-
-/// Whether two cells are side by side or one above the other.
-fn touch(one: (u8, u8), other: (u8, u8)) -> bool {
-    one.0.abs_diff(other.0) + one.1.abs_diff(other.1) == 1
 }
 
 #[cfg(test)]
@@ -142,7 +135,7 @@ mod tests {
             for (at, object) in objects.iter().enumerate() {
                 for other in &objects[..at] {
                     assert_ne!(object.cell(), other.cell());
-                    assert!(!touch(object.cell(), other.cell()));
+                    assert!(!object.cell().touches(other.cell()));
                 }
             }
             if let Some(relation) = prompt.spec.relation() {

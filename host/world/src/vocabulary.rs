@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::CELL_SIZE;
+use crate::grid::{CELL_SIZE, Cell};
 
 /// The colours, in the order of the tiny model's image codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -206,11 +206,11 @@ impl Relation {
         }
     }
 
-    /// Whether it holds of a first and a second (row, column). The axis with the larger distance
-    /// decides; on a diagonal no relation holds.
-    pub fn holds(self, first: (u8, u8), second: (u8, u8)) -> bool {
-        let down = i16::from(second.0) - i16::from(first.0);
-        let right = i16::from(second.1) - i16::from(first.1);
+    /// Whether it holds of a first and a second cell. The axis with the larger distance decides;
+    /// on a diagonal no relation holds.
+    pub fn holds(self, first: Cell, second: Cell) -> bool {
+        let down = i16::from(second.row) - i16::from(first.row);
+        let right = i16::from(second.column) - i16::from(first.column);
         let sideways = right.abs() > down.abs();
         let upright = down.abs() > right.abs();
         match self {
@@ -266,19 +266,20 @@ mod tests {
 
     #[test]
     fn exactly_one_relation_holds_off_the_diagonals_and_its_inverse_the_other_way() {
-        for cells in 0..256_u16 {
-            let [a, b, c, d] = [0, 2, 4, 6].map(|shift| (cells >> shift & 3) as u8);
+        for (first, second) in Cell::all().flat_map(|a| Cell::all().map(move |b| (a, b))) {
             let holding: Vec<_> = Relation::ALL
                 .into_iter()
-                .filter(|relation| relation.holds((a, b), (c, d)))
+                .filter(|relation| relation.holds(first, second))
                 .collect();
-            let diagonal = a.abs_diff(c) == b.abs_diff(d);
-            assert_eq!(holding.len(), usize::from(!diagonal));
+            let down = first.row.abs_diff(second.row);
+            let right = first.column.abs_diff(second.column);
+            assert_eq!(holding.len(), usize::from(down != right));
             for relation in holding {
-                assert!(relation.inverse().holds((c, d), (a, b)));
+                assert!(relation.inverse().holds(second, first));
             }
         }
-        assert!(Relation::LeftOf.holds((0, 0), (1, 2)));
-        assert!(Relation::Above.holds((0, 0), (2, 1)));
+        let cell = |row, column| Cell { row, column };
+        assert!(Relation::LeftOf.holds(cell(0, 0), cell(1, 2)));
+        assert!(Relation::Above.holds(cell(0, 0), cell(2, 1)));
     }
 }

@@ -139,7 +139,9 @@ fn the_thresholds_are_those_of_the_world() {
     }
 
     // A square without its first pixels overlaps by what is left of it.
-    for (missing, malformed_cells, objects) in [(14, 0, 1), (43, 1, 0), (44, 0, 0), (49, 0, 0)] {
+    for (missing, malformed_cells, objects) in
+        [(14, 0, 1), (15, 1, 0), (43, 1, 0), (44, 0, 0), (49, 0, 0)]
+    {
         let mut planes = square.clone();
         recolour(&mut planes, red, WHITE, missing);
         let reading = read_one(&planes);
