@@ -1,1 +1,27 @@
-//! x
+//! Unified multimodal models that draw, judge and train, on candle.
+//!
+//! [`UnifiedModel`] is what the rest of the program sees; [`JanusModel`] is its implementation
+//! for the Janus family, configured wholly by a checkpoint's files.
+//!
+//! candle gives tensors, devices, reverse-mode gradients and the safetensors codec. Beside it
+//! stand a forward pass of our own, because the fused operations of candle-nn and
+//! candle-transformers end the graph without a word, and fused operations with a backward pass of
+//! their own for the CPU, where candle's plain ones are slow.
+
+mod config;
+mod error;
+mod janus;
+mod ops;
+mod parameters;
+mod source;
+mod text;
+mod unified;
+pub mod verify;
+
+pub use config::{Config, GenerationDefaults, TextConfig, VisionConfig, VqConfig};
+pub use error::{Error, Result};
+pub use janus::{CodeSearch, JanusModel};
+pub use parameters::{Group, Parameters};
+pub use source::CheckpointSource;
+pub use text::{SpecialTokens, Templates, Text};
+pub use unified::{Answer, DrawRequest, Drawing, UnifiedModel};

@@ -1,0 +1,137 @@
+//! Understanding: answers to questions about images.
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::janus::JanusModel;
+use crate::janus::llama::{Cache, Rows};
+use crate::janus::network::Network;
+use crate::unified::Answer;
+
+/// Longest text answer, in tokens: the paper's format takes a short sentence.
+const MAX_ANSWER_TOKENS: usize = 64;
+
+impl JanusModel {
+    /// Answers to rows of ids, each about its image.
+    pub(super) fn answer_rows(&self, pixels: &Tensor, rows: &[Vec<u32>]) -> Result<Vec<Answer>> {
+        let images = self.check_pixels(pixels)?;
+        if images != rows.len() {
+            return Err(Error::argument(
+                "number of images",
+                images,
+                format!("{}, as many as questions", rows.len()),
+            ));
+        }
+        let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let portion = self.portion(longest);
+        let mut answers = Vec::with_capacity(rows.len());
+        for (number, rows) in rows.chunks(portion).enumerate() {
+            let pixels = pixels.narrow(0, number * portion, rows.len())?.detach();
+            let rows = Rows::padded(rows, self.text.special.pad);
+            answers.extend(match self.text.yes_no {
+                Some(words) => self.verdicts(&pixels, &rows, words)?,
+                None => self.texts(&pixels, &rows)?,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn verdicts(&self, pixels: &Tensor, rows: &Rows, (yes, no): (u32, u32)) -> Result<Vec<Answer>> {
+        let network = &self.frozen;
+        let input = self.embed_with_images(network, pixels, rows)?;
+        let hidden = network.llama.forward(&input, &rows.padding)?;
+        let last = hidden.narrow(1, rows.width - 1, 1)?.squeeze(1)?;
+        let logits = network.word_logits(&last.contiguous()?)?.to_vec2::<f32>()?;
+        Ok(logits
+            .into_iter()
+            .map(|logits| Answer::YesNo {
+                yes: logits[yes as usize],
+                no: logits[no as usize],
+            })
+            .collect())
+    }
+
+    fn texts(&self, pixels: &Tensor, rows: &Rows) -> Result<Vec<Answer>> {
+        let network = &self.frozen;
+        let special = &self.text.special;
+        let mut answers = vec![Vec::new(); rows.padding.starts.len()];
+        let mut finished = vec![false; answers.len()];
+        let mut cache = Cache::default();
+        let mut input = self.embed_with_images(network, pixels, rows)?;
+        for _ in 0..MAX_ANSWER_TOKENS {
+            let hidden = network.llama.continued(&input, &rows.padding, &mut cache)?;
+            let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
+            let logits = network.word_logits(&last.contiguous()?)?;
+            let mut next = logits.argmax(1)?.to_vec1::<u32>()?;
+            for (row, id) in next.iter_mut().enumerate() {
+                finished[row] |= *id == special.eos;
+                if finished[row] {
+                    *id = special.pad;
+                } else {
+                    answers[row].push(*id);
+                }
+            }
+            if finished.iter().all(|finished| *finished) {
+                break;
+            }
+            input = network.llama.embed(&next, 1)?;
+        }
+        answers
+            .iter()
+            .map(|ids| Ok(Answer::Text(self.text.decode(ids)?)))
+            .collect()
+    }
+
+    /// Word logits [B, L, vocab] at every step of left-padded rows about images; differentiable
+    /// in all of the understanding path over the tracked network.
+    pub(crate) fn text_logits(
+        &self,
+        network: &Network,
+        pixels: &Tensor,
+        rows: &Rows,
+    ) -> Result<Tensor> {
+        let input = self.embed_with_images(network, pixels, rows)?;
+        let hidden = network.llama.forward(&input, &rows.padding)?;
+        Ok(network.word_logits(&hidden)?)
+    }
+
+    /// Embedded rows [B, L, hidden] with the images' features where the placeholders stand.
+    fn embed_with_images(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
+        let features = network.image_features(pixels)?;
+        let (images, patches, hidden) = features.dims3()?;
+        let words = rows.ids.len();
+        let placeholder = self.text.special.image_placeholder;
+        // One table of words and features, and for each place the row of the table.
+        let mut index = Vec::with_capacity(words);
+        let mut feature = words;
+        for (place, id) in rows.ids.iter().enumerate() {
+            if *id == placeholder {
+                index.push(feature as u32);
+                feature += 1;
+            } else {
+                index.push(place as u32);
+            }
+        }
+        for (row, ids) in rows.ids.chunks(rows.width).enumerate() {
+            let places = ids.iter().filter(|id| **id == placeholder).count();
+            if places != patches {
+                return Err(Error::argument(
+                    format!("image placeholders of row {row}"),
+                    places,
+                    format!("{patches}, one a patch of its image"),
+                ));
+            }
+        }
+        let table = Tensor::cat(
+            &[
+                network.llama.embed(&rows.ids, 1)?.squeeze(1)?,
+                features.reshape((images * patches, hidden))?,
+            ],
+            0,
+        )?;
+        let index = Tensor::new(index.as_slice(), &self.device)?;
+        Ok(table
+            .index_select(&index, 0)?
+            .reshape((images, rows.width, hidden))?)
+    }
+}

@@ -1,0 +1,270 @@
+//! The language model: Llama (Touvron et al., 2023, arXiv 2302.13971) with grouped-query
+//! attention, rotary embedding in halves, SwiGLU and no biases.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::config::TextConfig;
+use crate::ops;
+use crate::parameters::Scope;
+
+/// One transformer layer.
+pub(crate) struct Layer {
+    pub(crate) input_norm: Tensor,
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
+    pub(crate) value: Tensor,
+    pub(crate) output: Tensor,
+    pub(crate) post_norm: Tensor,
+    pub(crate) gate: Tensor,
+    pub(crate) up: Tensor,
+    pub(crate) down: Tensor,
+}
+
+/// The language model without its head.
+pub(crate) struct Llama {
+    pub(crate) config: TextConfig,
+    pub(crate) embeddings: Tensor,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Tensor,
+}
+
+/// Where the sentences stand in a left-padded batch: row b begins at `starts[b]`. Positions count
+/// from there, and what is before it neither attends nor is attended to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Padding {
+    pub(crate) starts: Vec<usize>,
+}
+
+impl Padding {
+    /// Rotation angles' cosines and sines [B, 1, steps, D/2] of the steps from `first`.
+    fn rotation(
+        &self,
+        config: &TextConfig,
+        first: usize,
+        steps: usize,
+        device: &Device,
+    ) -> Result<(Tensor, Tensor)> {
+        let half = config.head_dim / 2;
+        let frequencies = rope_frequencies(config);
+        let mut cos = Vec::with_capacity(self.starts.len() * steps * half);
+        let mut sin = Vec::with_capacity(cos.capacity());
+        for start in &self.starts {
+            for step in first..first + steps {
+                let position = step.saturating_sub(*start) as f32;
+                for frequency in &frequencies {
+                    let (s, c) = (position * frequency).sin_cos();
+                    cos.push(c);
+                    sin.push(s);
+                }
+            }
+        }
+        let shape = (self.starts.len(), 1, steps, half);
+        Ok((
+            Tensor::from_vec(cos, shape, device)?,
+            Tensor::from_vec(sin, shape, device)?,
+        ))
+    }
+
+    /// What to add to the scores [B, 1, steps, first + steps]: 0 where a step may look, −∞ where
+    /// it may not. A padding step looks at itself alone, so that no row of the softmax is empty;
+    /// nothing looks at it.
+    fn bias(&self, first: usize, steps: usize, device: &Device) -> Result<Tensor> {
+        let seen = first + steps;
+        let mut bias = Vec::with_capacity(self.starts.len() * steps * seen);
+        for start in &self.starts {
+            for step in first..seen {
+                bias.extend((0..seen).map(|other| {
+                    if other == step || (other >= *start && other < step) {
+                        0.0
+                    } else {
+                        f32::NEG_INFINITY
+                    }
+                }));
+            }
+        }
+        Tensor::from_vec(bias, (self.starts.len(), 1, steps, seen), device)
+    }
+}
+
+/// Rotary frequencies θ^(−2i/D), i < D/2, rounded to f32 as the reference has them.
+pub(crate) fn rope_frequencies(config: &TextConfig) -> Vec<f32> {
+    (0..config.head_dim / 2)
+        .map(|i| {
+            let exponent = (2 * i) as f64 / config.head_dim as f64;
+            config.rope_theta.powf(-exponent) as f32
+        })
+        .collect()
+}
+
+/// Keys and values of the steps so far, a layer each: [B, kv heads, steps, D].
+#[derive(Default)]
+pub(crate) struct Cache {
+    layers: Vec<(Tensor, Tensor)>,
+    steps: usize,
+}
+
+/// What every layer of one forward pass shares.
+struct Pass {
+    cos: Tensor,
+    sin: Tensor,
+    bias: Tensor,
+}
+
+impl Layer {
+    fn new(scope: &Scope, config: &TextConfig) -> Layer {
+        let attention = scope.at("self_attn");
+        let mlp = scope.at("mlp");
+        let (hidden, wide) = (config.hidden, config.intermediate);
+        let queries = config.heads * config.head_dim;
+        let keys = config.kv_heads * config.head_dim;
+        let weight =
+            |scope: &Scope, name: &str, shape: &[usize]| scope.at(name).tensor("weight", shape);
+        Layer {
+            input_norm: weight(scope, "input_layernorm", &[hidden]),
+            query: weight(&attention, "q_proj", &[queries, hidden]),
+            key: weight(&attention, "k_proj", &[keys, hidden]),
+            value: weight(&attention, "v_proj", &[keys, hidden]),
+            output: weight(&attention, "o_proj", &[hidden, queries]),
+            post_norm: weight(scope, "post_attention_layernorm", &[hidden]),
+            gate: weight(&mlp, "gate_proj", &[wide, hidden]),
+            up: weight(&mlp, "up_proj", &[wide, hidden]),
+            down: weight(&mlp, "down_proj", &[hidden, wide]),
+        }
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        config: &TextConfig,
+        pass: &Pass,
+        past: Option<(Tensor, Tensor)>,
+    ) -> Result<(Tensor, (Tensor, Tensor))> {
+        let (batch, steps, _) = x.dims3()?;
+        let heads = |x: Tensor, heads: usize| {
+            x.reshape((batch, steps, heads, config.head_dim))?
+                .transpose(1, 2)
+        };
+        let h = ops::rms_norm(x, &self.input_norm, config.rms_eps)?;
+        let query = heads(ops::linear(&h, &self.query, None)?, config.heads)?;
+        let key = heads(ops::linear(&h, &self.key, None)?, config.kv_heads)?;
+        let value = heads(ops::linear(&h, &self.value, None)?, config.kv_heads)?;
+        let query = ops::rotate(&query, &pass.cos, &pass.sin)?;
+        let key = ops::rotate(&key, &pass.cos, &pass.sin)?;
+        let (key, value) = match past {
+            Some((past_key, past_value)) => (
+                Tensor::cat(&[past_key, key], 2)?,
+                Tensor::cat(&[past_value, value], 2)?,
+            ),
+            None => (key, value),
+        };
+        let attended = ops::attention(&query, &key, &value, Some(&pass.bias))?;
+        let x = (x + ops::linear(&attended, &self.output, None)?)?;
+        let h = ops::rms_norm(&x, &self.post_norm, config.rms_eps)?;
+        let gate = ops::silu(&ops::linear(&h, &self.gate, None)?)?;
+        let h = (gate * ops::linear(&h, &self.up, None)?)?;
+        let x = (x + ops::linear(&h, &self.down, None)?)?;
+        Ok((x, (key, value)))
+    }
+}
+
+impl Llama {
+    pub(crate) fn new(scope: &Scope, config: &TextConfig) -> Llama {
+        let layers = scope.at("layers");
+        Llama {
+            config: config.clone(),
+            embeddings: scope
+                .at("embed_tokens")
+                .tensor("weight", &[config.vocab, config.hidden]),
+            layers: (0..config.layers)
+                .map(|layer| Layer::new(&layers.at(layer), config))
+                .collect(),
+            norm: scope.at("norm").tensor("weight", &[config.hidden]),
+        }
+    }
+
+    /// Word embeddings of `ids`, rows of `width` → [rows, width, hidden].
+    pub(crate) fn embed(&self, ids: &[u32], width: usize) -> Result<Tensor> {
+        let index = Tensor::new(ids, self.embeddings.device())?;
+        self.embeddings.index_select(&index, 0)?.reshape((
+            ids.len() / width,
+            width,
+            self.config.hidden,
+        ))
+    }
+
+    /// Embedded steps [B, T, hidden] → hidden states after the final norm, the same shape.
+    pub(crate) fn forward(&self, x: &Tensor, padding: &Padding) -> Result<Tensor> {
+        self.run(x, padding, None)
+    }
+
+    /// The same for the steps that follow those in `cache`, which takes them up.
+    pub(crate) fn continued(
+        &self,
+        x: &Tensor,
+        padding: &Padding,
+        cache: &mut Cache,
+    ) -> Result<Tensor> {
+        self.run(x, padding, Some(cache))
+    }
+
+    fn run(&self, x: &Tensor, padding: &Padding, cache: Option<&mut Cache>) -> Result<Tensor> {
+        let steps = x.dim(1)?;
+        let first = cache.as_ref().map_or(0, |cache| cache.steps);
+        let (cos, sin) = padding.rotation(&self.config, first, steps, x.device())?;
+        let pass = Pass {
+            cos: cos.to_dtype(x.dtype())?,
+            sin: sin.to_dtype(x.dtype())?,
+            bias: padding
+                .bias(first, steps, x.device())?
+                .to_dtype(x.dtype())?,
+        };
+        let mut past = Vec::new();
+        if let Some(cache) = &cache {
+            past.clone_from(&cache.layers);
+        }
+        let mut past = past.into_iter();
+        let mut present = Vec::with_capacity(self.layers.len());
+        let mut x = x.clone();
+        for layer in &self.layers {
+            let (y, kept) = layer.forward(&x, &self.config, &pass, past.next())?;
+            present.push(kept);
+            x = y;
+        }
+        if let Some(cache) = cache {
+            cache.layers = present;
+            cache.steps += steps;
+        }
+        ops::rms_norm(&x, &self.norm, self.config.rms_eps)
+    }
+}
+
+/// A batch of left-padded token rows.
+pub(crate) struct Rows {
+    /// Row by row, `width` a row.
+    pub(crate) ids: Vec<u32>,
+    pub(crate) width: usize,
+    pub(crate) padding: Padding,
+}
+
+impl Rows {
+    /// Pads `rows` on the left with `pad` to the longest.
+    pub(crate) fn padded(rows: &[Vec<u32>], pad: u32) -> Rows {
+        let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(rows.len() * width);
+        let mut starts = Vec::with_capacity(rows.len());
+        for row in rows {
+            let start = width - row.len();
+            starts.push(start);
+            ids.resize(ids.len() + start, pad);
+            ids.extend(row);
+        }
+        Rows {
+            ids,
+            width,
+            padding: Padding { starts },
+        }
+    }
+}
+
+/// Dtype that weights are held and computed in.
+pub(crate) const COMPUTE: DType = DType::F32;

@@ -1,0 +1,251 @@
+//! The Janus family (arXiv 2410.13848, 2501.17811): one language model that reads images through
+//! a vision tower and draws them token by token.
+//!
+//! Configured wholly by the checkpoint's files; tensor names are Hugging Face's.
+
+use candle_core::{Device, Tensor};
+use rand_chacha::ChaCha8Rng;
+use sc_core::plan::Sampling;
+
+use crate::config::{Config, GenerationDefaults};
+use crate::error::{Error, Result};
+use crate::parameters::{Detached, Parameters};
+use crate::source::CheckpointSource;
+use crate::text::Text;
+use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
+
+mod answer;
+mod draw;
+mod likelihood;
+pub(crate) mod llama;
+pub(crate) mod mlp;
+pub(crate) mod network;
+pub(crate) mod tower;
+pub(crate) mod vq;
+
+use network::Network;
+pub use vq::CodeSearch;
+
+/// Memory that the activations of one portion of a batch may take, in bytes.
+const PORTION_BYTES: usize = 128 << 20;
+/// Most rows in a portion: beyond it larger products gain nothing.
+const PORTION_ROWS: usize = 256;
+
+/// A Janus model.
+pub struct JanusModel {
+    config: Config,
+    defaults: GenerationDefaults,
+    text: Text,
+    device: Device,
+    pub(crate) parameters: Parameters,
+    /// Modules over the variables: gradients reach the weights.
+    pub(crate) tracked: Network,
+    /// Modules over the same storage without a graph.
+    pub(crate) frozen: Network,
+}
+
+impl JanusModel {
+    /// Loads a checkpoint in Hugging Face layout.
+    ///
+    /// # Errors
+    /// When a file is missing, cut or corrupt, a value cannot be followed, a special token is
+    /// missing, or the tensors are not those of the configuration (all that differ are named).
+    pub fn load(source: &CheckpointSource, device: &Device) -> Result<JanusModel> {
+        let config = Config::read(source)?;
+        let defaults = GenerationDefaults::read(source)?;
+        let text = Text::read(source, &config)?;
+        let expected = Network::tensors(&config)?;
+        let parameters = Parameters::load(source, &expected, device)?;
+        tracing::debug!(
+            checkpoint = source.name(),
+            tensors = expected.len(),
+            "loaded"
+        );
+        Ok(JanusModel {
+            tracked: Network::new(&parameters, &config),
+            frozen: Network::new(&Detached(&parameters), &config),
+            config,
+            defaults,
+            text,
+            device: device.clone(),
+            parameters,
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the checkpoint says of drawing.
+    pub fn generation_defaults(&self) -> GenerationDefaults {
+        self.defaults
+    }
+
+    /// The tokenizer, special tokens and templates.
+    pub fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// Image tokens of pixels [B, 3, S, S] in −1..1, by the image tokenizer's encoder.
+    ///
+    /// # Errors
+    /// When the size differs or the device fails.
+    pub fn encode(&self, pixels: &Tensor, search: CodeSearch) -> Result<Vec<Vec<u32>>> {
+        self.check_pixels(pixels)?;
+        let vq = &self.frozen.vq;
+        let latents = vq.encode(&pixels.detach())?;
+        Ok(vq.nearest_codes(&latents, search)?.to_vec2::<u32>()?)
+    }
+
+    /// Pixels [B, 3, S, S] (not clipped) that the image tokenizer makes of its own latents of
+    /// `pixels`: encoder and decoder joined without the code search, differentiable in both.
+    ///
+    /// # Errors
+    /// When the size differs or the device fails.
+    pub fn autoencode(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.check_pixels(pixels)?;
+        let vq = &self.tracked.vq;
+        Ok(vq.decode_latents(&vq.encode(pixels)?)?)
+    }
+
+    pub(crate) fn check_pixels(&self, pixels: &Tensor) -> Result<usize> {
+        let vision = &self.config.vision;
+        match pixels.dims() {
+            &[batch, channels, height, width]
+                if channels == vision.channels
+                    && height == vision.image
+                    && width == vision.image =>
+            {
+                Ok(batch)
+            }
+            other => Err(Error::argument(
+                "shape of pixels",
+                format!("{other:?}"),
+                format!("[B, {}, {1}, {1}]", vision.channels, vision.image),
+            )),
+        }
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        let vq = &self.config.vq;
+        if tokens.len() != vq.tokens() {
+            return Err(Error::argument(
+                "image tokens",
+                format!("{} long", tokens.len()),
+                format!("{} tokens", vq.tokens()),
+            ));
+        }
+        match tokens.iter().find(|token| **token as usize >= vq.codes) {
+            Some(token) => Err(Error::argument(
+                "image token",
+                token,
+                format!("a code below {}", vq.codes),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Rows of `steps` steps that one portion may hold.
+    fn portion(&self, steps: usize) -> usize {
+        let text = &self.config.text;
+        let cache = 2 * text.layers * text.kv_heads * text.head_dim;
+        let activations = 4 * text.hidden + 2 * text.intermediate + text.heads * steps;
+        let row = 4 * steps * (cache + activations);
+        (PORTION_BYTES / row.max(1)).clamp(1, PORTION_ROWS)
+    }
+
+    fn decode_portion(&self) -> usize {
+        let vq = &self.config.vq;
+        // The unfolded input of a 3×3 convolution at full resolution.
+        let image = 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0] * 9;
+        (PORTION_BYTES / image.max(1)).clamp(1, PORTION_ROWS)
+    }
+}
+
+impl UnifiedModel for JanusModel {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn image_tokens(&self) -> usize {
+        self.config.vq.tokens()
+    }
+
+    fn image_size(&self) -> usize {
+        self.config.vq.image()
+    }
+
+    fn image_codes(&self) -> usize {
+        self.config.vq.codes
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn draw(&self, requests: &[DrawRequest], sampling: &Sampling) -> Result<Vec<Drawing>> {
+        let rows = requests
+            .iter()
+            .map(|request| self.text.draw_ids(&request.prompt))
+            .collect::<Result<Vec<_>>>()?;
+        let mut chances: Vec<ChaCha8Rng> =
+            requests.iter().map(|request| request.rng.clone()).collect();
+        self.draw_rows(&rows, &mut chances, sampling)
+    }
+
+    fn decode(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
+        for image in tokens {
+            self.check_tokens(image)?;
+        }
+        if tokens.is_empty() {
+            let vq = &self.config.vq;
+            let shape = (0, vq.out_channels, vq.image(), vq.image());
+            return Ok(Tensor::zeros(shape, llama::COMPUTE, &self.device)?);
+        }
+        let portions = tokens
+            .chunks(self.decode_portion())
+            .map(|portion| Ok(self.decode_unclipped(portion)?.clamp(-1f32, 1f32)?))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&portions, 0)?)
+    }
+
+    fn judge(&self, pixels: &Tensor, prompts: &[String]) -> Result<Vec<Answer>> {
+        let rows = prompts
+            .iter()
+            .map(|prompt| self.text.judge_ids(prompt))
+            .collect::<Result<Vec<_>>>()?;
+        self.answer_rows(pixels, &rows)
+    }
+
+    fn ask(&self, pixels: &Tensor, questions: &[String]) -> Result<Vec<Answer>> {
+        let rows = questions
+            .iter()
+            .map(|question| self.text.ask_ids(question))
+            .collect::<Result<Vec<_>>>()?;
+        self.answer_rows(pixels, &rows)
+    }
+
+    fn token_log_probs(
+        &self,
+        batch: &[(&str, &[u32])],
+        caption_dropped: &[bool],
+    ) -> Result<Tensor> {
+        self.batch_log_probs(&self.tracked, batch, caption_dropped)
+    }
+
+    fn frozen_token_log_probs(&self, batch: &[(&str, &[u32])]) -> Result<Tensor> {
+        let kept = vec![false; batch.len()];
+        self.batch_log_probs(&self.frozen, batch, &kept)
+    }
+}
+
+impl JanusModel {
+    /// Pixels of image tokens that were checked, one portion, not clipped.
+    pub(crate) fn decode_unclipped(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
+        let flat: Vec<u32> = tokens.iter().flatten().copied().collect();
+        let shape = (tokens.len(), self.config.vq.tokens());
+        let tokens = Tensor::from_vec(flat, shape, &self.device)?;
+        Ok(self.frozen.vq.decode(&tokens)?)
+    }
+}

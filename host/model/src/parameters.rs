@@ -1,0 +1,346 @@
+//! A model's weights: named variables in groups, with snapshot, roll-back and saving.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, Var};
+use safetensors::tensor::serialize_to_file;
+
+use crate::error::{Error, Result};
+use crate::source::CheckpointSource;
+
+/// Files that a saved model takes over from its base unchanged, byte for byte.
+const CARRIED_FILES: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "templates.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+];
+
+/// A part of the model, by the name that its tensors start with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The understanding eye.
+    VisionModel,
+    /// From the eye into the language model.
+    Aligner,
+    /// The language model with its word embeddings.
+    LanguageModel,
+    /// From the language model to words.
+    LmHead,
+    /// The embeddings of drawn image tokens.
+    GenerationEmbeddings,
+    /// From these into the language model.
+    GenerationAligner,
+    /// From the language model to image tokens.
+    GenerationHead,
+    /// The image tokenizer.
+    VqModel,
+}
+
+impl Group {
+    /// All groups, in the order of a checkpoint's documentation.
+    pub const ALL: [Group; 8] = [
+        Group::VisionModel,
+        Group::Aligner,
+        Group::LanguageModel,
+        Group::LmHead,
+        Group::GenerationEmbeddings,
+        Group::GenerationAligner,
+        Group::GenerationHead,
+        Group::VqModel,
+    ];
+
+    /// The name in the checkpoint's tensor names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::VisionModel => "vision_model",
+            Group::Aligner => "aligner",
+            Group::LanguageModel => "language_model",
+            Group::LmHead => "lm_head",
+            Group::GenerationEmbeddings => "generation_embeddings",
+            Group::GenerationAligner => "generation_aligner",
+            Group::GenerationHead => "generation_head",
+            Group::VqModel => "vqmodel",
+        }
+    }
+
+    /// The group of a tensor by its Hugging Face name.
+    fn of(name: &str) -> Option<Group> {
+        let name = name.strip_prefix("model.").unwrap_or(name);
+        let first = name.split('.').next().unwrap_or(name);
+        Group::ALL.into_iter().find(|group| group.name() == first)
+    }
+}
+
+/// Gives a module its tensors by name. The modules' constructors are the only place that knows
+/// names and shapes: run over a recorder they say what a checkpoint must hold.
+pub(crate) trait TensorSource {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Tensor;
+}
+
+/// A path into a [`TensorSource`].
+#[derive(Clone)]
+pub(crate) struct Scope<'a> {
+    source: &'a dyn TensorSource,
+    path: String,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn root(source: &'a dyn TensorSource) -> Scope<'a> {
+        Scope {
+            source,
+            path: String::new(),
+        }
+    }
+
+    pub(crate) fn at(&self, part: impl std::fmt::Display) -> Scope<'a> {
+        let path = if self.path.is_empty() {
+            part.to_string()
+        } else {
+            format!("{}.{part}", self.path)
+        };
+        Scope {
+            source: self.source,
+            path,
+        }
+    }
+
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Tensor {
+        self.source.tensor(&self.at(name).path, shape)
+    }
+}
+
+struct Parameter {
+    var: Var,
+    group: Group,
+    /// The dtype in the file; weights are computed with in `f32` and saved as they came.
+    stored: DType,
+}
+
+impl Parameter {
+    fn as_stored(&self) -> Result<Tensor> {
+        Ok(self
+            .var
+            .as_detached_tensor()
+            .to_device(&Device::Cpu)?
+            .to_dtype(self.stored)?)
+    }
+}
+
+/// The named weights of a model, by ascending name.
+pub struct Parameters {
+    by_name: BTreeMap<String, Parameter>,
+    source: CheckpointSource,
+}
+
+impl Parameters {
+    /// Loads the weights of `source`, which must be exactly the tensors `expected` names.
+    ///
+    /// # Errors
+    /// When a file is missing, cut or corrupt, or with the list of all tensors that are missing,
+    /// unknown or of another shape.
+    pub(crate) fn load(
+        source: &CheckpointSource,
+        expected: &BTreeMap<String, Vec<usize>>,
+        device: &Device,
+    ) -> Result<Parameters> {
+        let mut weights = source.weights()?;
+        let mut problems = Vec::new();
+        for (name, shape) in expected {
+            match weights.tensors.get(name) {
+                None => problems.push(format!("`{name}` {shape:?} is missing")),
+                Some(entry) if entry.shape != *shape => problems.push(format!(
+                    "`{name}` has the shape {:?}, expected {shape:?}",
+                    entry.shape
+                )),
+                Some(entry) if !entry.dtype.is_float() => problems.push(format!(
+                    "`{name}` holds {}, expected floating-point numbers",
+                    entry.dtype.as_str()
+                )),
+                Some(_) => {}
+            }
+        }
+        for (name, entry) in &weights.tensors {
+            if !expected.contains_key(name) {
+                problems.push(format!("`{name}` {:?} is unknown", entry.shape));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Error::TensorMismatch {
+                checkpoint: source.name(),
+                problems,
+            });
+        }
+        let mut by_name = BTreeMap::new();
+        for name in expected.keys() {
+            let value = weights.load(name, device)?;
+            let stored = value.dtype();
+            let group = Group::of(name).ok_or_else(|| {
+                Error::argument(
+                    "tensor name",
+                    format!("`{name}`"),
+                    "a name of a known group",
+                )
+            })?;
+            let var = Var::from_tensor(&value.to_dtype(DType::F32)?)?;
+            by_name.insert(name.clone(), Parameter { var, group, stored });
+        }
+        Ok(Parameters {
+            by_name,
+            source: source.clone(),
+        })
+    }
+
+    /// All weights, by ascending name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Group, &Var)> {
+        self.by_name
+            .iter()
+            .map(|(name, parameter)| (name.as_str(), parameter.group, &parameter.var))
+    }
+
+    /// The weights of some groups, by ascending name.
+    pub fn of_groups<'a>(
+        &'a self,
+        groups: &'a [Group],
+    ) -> impl Iterator<Item = (&'a str, &'a Var)> {
+        self.iter()
+            .filter(|(_, group, _)| groups.contains(group))
+            .map(|(name, _, var)| (name, var))
+    }
+
+    /// One weight by its Hugging Face name.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.by_name.get(name).map(|parameter| &parameter.var)
+    }
+
+    /// The dtype that the checkpoint stores its weights in, where they share one.
+    pub fn stored_dtype(&self) -> Option<DType> {
+        let mut dtypes = self.by_name.values().map(|parameter| parameter.stored);
+        let first = dtypes.next()?;
+        dtypes.all(|dtype| dtype == first).then_some(first)
+    }
+
+    /// Number of weights (scalars) in a group.
+    pub fn count(&self, group: Group) -> usize {
+        self.of_groups(&[group])
+            .map(|(_, var)| var.elem_count())
+            .sum()
+    }
+
+    /// A copy of the present values of some groups, to go back to.
+    ///
+    /// # Errors
+    /// When the device runs out of memory.
+    pub fn snapshot(&self, groups: &[Group]) -> Result<BTreeMap<String, Tensor>> {
+        self.of_groups(groups)
+            .map(|(name, var)| Ok((name.to_string(), var.as_detached_tensor().copy()?)))
+            .collect()
+    }
+
+    /// Puts `values` in the place of the weights of these names.
+    ///
+    /// # Errors
+    /// When a name is unknown or a shape differs; then nothing has changed.
+    pub fn replace(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, value) in values {
+            let var = self.get(name).ok_or_else(|| {
+                Error::argument("tensor name", format!("`{name}`"), "a weight of the model")
+            })?;
+            if var.dims() != value.dims() {
+                return Err(Error::argument(
+                    format!("shape of `{name}`"),
+                    format!("{:?}", value.dims()),
+                    format!("{:?}", var.dims()),
+                ));
+            }
+        }
+        for (name, value) in values {
+            if let Some(var) = self.get(name) {
+                var.set(&value.to_dtype(DType::F32)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves the model in Hugging Face layout to the folder `to`: the weights as one safetensors
+    /// file, the configuration and tokenizer files as the base has them. The folder appears whole
+    /// or not at all; one of that name is replaced.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn save(&self, to: &Path) -> Result<()> {
+        let beside = |suffix: &str| {
+            let mut name = to.as_os_str().to_os_string();
+            name.push(suffix);
+            std::path::PathBuf::from(name)
+        };
+        let partial = beside(".partial");
+        let replaced = beside(".replaced");
+        remove_if_there(&partial)?;
+        fs::create_dir_all(&partial).map_err(Error::io("write", &partial))?;
+        self.write_files(&partial)?;
+        if to.exists() {
+            remove_if_there(&replaced)?;
+            fs::rename(to, &replaced).map_err(Error::io("write", to))?;
+        }
+        fs::rename(&partial, to).map_err(Error::io("write", to))?;
+        remove_if_there(&replaced)
+    }
+
+    fn write_files(&self, folder: &Path) -> Result<()> {
+        for file in CARRIED_FILES {
+            if let Some(bytes) = self.source.read(file)? {
+                let path = folder.join(file);
+                fs::write(&path, bytes).map_err(Error::io("write", path))?;
+            }
+        }
+        let path = folder.join("model.safetensors");
+        let tensors = self
+            .by_name
+            .iter()
+            .map(|(name, parameter)| Ok((name, parameter.as_stored()?)))
+            .collect::<Result<Vec<_>>>()?;
+        // transformers refuses a file that does not say which framework's layout it has.
+        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+        serialize_to_file(tensors, Some(metadata), &path).map_err(|error| Error::Io {
+            action: "write",
+            path: path.clone(),
+            source: std::io::Error::other(error),
+        })?;
+        // A rename must not overtake the bytes that it publishes.
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(Error::io("write", path))
+    }
+}
+
+fn remove_if_there(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(Error::io("write", folder))?;
+    }
+    Ok(())
+}
+
+impl TensorSource for Parameters {
+    /// The variable itself: gradients reach it.
+    fn tensor(&self, name: &str, _shape: &[usize]) -> Tensor {
+        self.by_name[name].var.as_tensor().clone()
+    }
+}
+
+/// The same weights without a graph, for inference: the storage is shared, so changes are seen.
+pub(crate) struct Detached<'a>(pub(crate) &'a Parameters);
+
+impl TensorSource for Detached<'_> {
+    fn tensor(&self, name: &str, _shape: &[usize]) -> Tensor {
+        self.0.by_name[name].var.as_detached_tensor()
+    }
+}

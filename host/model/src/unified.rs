@@ -1,0 +1,120 @@
+//! What the run asks of a unified multimodal model: draw, judge, answer, and say how likely an
+//! image is.
+
+use candle_core::{Device, Tensor};
+use rand_chacha::ChaCha8Rng;
+use sc_core::plan::Sampling;
+
+use crate::error::Result;
+use crate::parameters::Parameters;
+
+/// One image to draw.
+#[derive(Clone, Debug)]
+pub struct DrawRequest {
+    /// What the image shall show.
+    pub prompt: String,
+    /// The image's own chance: it does not depend on what else is drawn with it. Unused when
+    /// drawing greedily.
+    pub rng: ChaCha8Rng,
+}
+
+/// A drawn image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    /// Image tokens, row by row.
+    pub tokens: Vec<u32>,
+    /// Mean log-probability a token under the conditional logits, at temperature 1 and without
+    /// guidance.
+    pub log_prob: f64,
+}
+
+/// What a model answers to a question about an image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Logits of the next token for the two words that a verdict is read from.
+    YesNo {
+        /// Logit of yes.
+        yes: f32,
+        /// Logit of no.
+        no: f32,
+    },
+    /// Greedily decoded text.
+    Text(String),
+}
+
+impl Answer {
+    /// Probability of yes against no: σ(yes − no). `None` for text.
+    pub fn p_yes(&self) -> Option<f64> {
+        match self {
+            Answer::YesNo { yes, no } => {
+                Some(1.0 / (1.0 + (f64::from(*no) - f64::from(*yes)).exp()))
+            }
+            Answer::Text(_) => None,
+        }
+    }
+}
+
+/// A model that draws and understands images with one set of weights.
+///
+/// Batches of any length may be passed; the model cuts them into portions that fit the memory.
+pub trait UnifiedModel {
+    /// Where the weights are.
+    fn device(&self) -> &Device;
+
+    /// Tokens of an image.
+    fn image_tokens(&self) -> usize;
+
+    /// Pixels per side of a drawn image.
+    fn image_size(&self) -> usize;
+
+    /// Codes that an image token can be.
+    fn image_codes(&self) -> usize;
+
+    /// The weights, as variables that an optimizer may change.
+    fn parameters(&self) -> &Parameters;
+
+    /// Draws one image a request; greedily at temperature 0.
+    ///
+    /// # Errors
+    /// When a prompt holds a special token, the sampling is not finite, or the device fails.
+    fn draw(&self, requests: &[DrawRequest], sampling: &Sampling) -> Result<Vec<Drawing>>;
+
+    /// Pixels [B, 3, S, S] of image tokens: floats clipped to −1..1, not rounded to bytes.
+    ///
+    /// # Errors
+    /// When an image has another number of tokens, or a token is no code.
+    fn decode(&self, tokens: &[Vec<u32>]) -> Result<Tensor>;
+
+    /// Asks of each image (`pixels` [B, 3, S, S] in −1..1) whether it shows its prompt, in the
+    /// words that the model was trained to be asked in.
+    ///
+    /// # Errors
+    /// When the counts or sizes differ, a prompt holds a special token, or the device fails.
+    fn judge(&self, pixels: &Tensor, prompts: &[String]) -> Result<Vec<Answer>>;
+
+    /// Asks each image its question.
+    ///
+    /// # Errors
+    /// As [`UnifiedModel::judge`].
+    fn ask(&self, pixels: &Tensor, questions: &[String]) -> Result<Vec<Answer>>;
+
+    /// Log-probabilities [B, N] of the tokens of given images (prompt, tokens), each token after
+    /// those before it: conditional, at temperature 1, without guidance. Differentiable in the
+    /// language model and the generation groups. `caption_dropped[i]` replaces the words of
+    /// prompt i by padding, as in guidance's unconditional row.
+    ///
+    /// # Errors
+    /// When counts differ, an image has another number of tokens, or a token is no code.
+    fn token_log_probs(&self, batch: &[(&str, &[u32])], caption_dropped: &[bool])
+    -> Result<Tensor>;
+
+    /// [`UnifiedModel::token_log_probs`] with all captions and without a graph, for a reference
+    /// model or for scoring; cheaper where the model has a way without gradients.
+    ///
+    /// # Errors
+    /// As [`UnifiedModel::token_log_probs`].
+    fn frozen_token_log_probs(&self, batch: &[(&str, &[u32])]) -> Result<Tensor> {
+        let kept = vec![false; batch.len()];
+        Ok(self.token_log_probs(batch, &kept)?.detach())
+    }
+}
