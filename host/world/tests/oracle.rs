@@ -1,5 +1,7 @@
 //! The oracle on renders, on statements with one attribute wrong, and on the reference pictures.
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use sc_core::prompt::Split;
@@ -201,24 +203,6 @@ fn bare_shapes_take_any_colour_and_coloured_ones_only_theirs() {
     check("a ring left of a circle", false);
 }
 
-/// The reference pictures, 16 side by side, in the middle shade.
-fn reference_renders() -> Vec<Picture> {
-    let png = image::load_from_memory(include_bytes!("data/renders.png"));
-    let all = png.unwrap_or_else(|error| panic!("{error}")).to_rgb8();
-    (0..16)
-        .map(|index| {
-            let mut picture = Picture::filled(32, 32, [0; 3]);
-            for row in 0..32 {
-                for column in 0..32 {
-                    let pixel = all.get_pixel((32 * index + column) as u32, row as u32);
-                    picture.set_pixel(row, column, pixel.0);
-                }
-            }
-            picture
-        })
-        .collect()
-}
-
 #[test]
 fn reference_renders_are_judged_as_their_statements_say_and_painted_alike() {
     let expected: serde_json::Value =
@@ -230,7 +214,7 @@ fn reference_renders_are_judged_as_their_statements_say_and_painted_alike() {
         .as_array()
         .map_or(&[][..], Vec::as_slice);
     assert_eq!(renders.len(), 16);
-    for (row, picture) in renders.iter().zip(reference_renders()) {
+    for (row, picture) in renders.iter().zip(common::reference_renders()) {
         let reading = reading_of(&picture);
         let statement = row["statement"].as_str().unwrap_or_default();
         assert_eq!(
