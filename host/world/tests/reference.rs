@@ -108,7 +108,7 @@ fn check_images(model: &JanusModel, images: &[&Judged]) -> TestResult {
 }
 
 #[test]
-fn greedy_drawings_are_the_reference_s() -> TestResult {
+fn greedy_drawings_match_the_reference() -> TestResult {
     let model = model()?;
     let drawings = expected()?.drawings;
     for guidance in [1.0, 2.0] {
@@ -165,7 +165,7 @@ fn renders_are_judged_as_the_reference_does() -> TestResult {
 
 /// The prototype measured 88.8 % on 2,000 (true statements 97.1, false 80.6).
 #[test]
-fn labelled_renders_are_as_hard_as_the_prototype_s() -> TestResult {
+fn labelled_renders_are_as_hard_as_the_prototype_found() -> TestResult {
     let renders = labelled_renders(1, 600);
     let pictures: Vec<Picture> = renders.iter().map(|r| r.picture.clone()).collect();
     let statements: Vec<String> = renders.iter().map(|r| r.statement.clone()).collect();
