@@ -1,1 +1,43 @@
-fn main() {}
+//! The program `sc-host`: arguments, printing, and nothing else.
+
+mod args;
+mod commands;
+mod failure;
+mod model_choice;
+mod report;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command, ModelCommand};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return failure::usage(&error),
+    };
+    start_log();
+    let outcome = match arguments.command {
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Score(arguments) => commands::score::score(&arguments),
+        Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
+        Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+/// Diagnostics go to stderr; `SC_HOST_LOG` says how many, such as `debug`.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SC_HOST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+}

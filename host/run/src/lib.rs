@@ -1,1 +1,20 @@
-//! x
+//! The rounds of a self-improvement run.
+//!
+//! [`improve`] tells the whole story in one function. Around it: [`task`] (what is drawn and who
+//! knows the truth), [`generation`] (drawing and judging), [`evaluation`] (the figures),
+//! [`store`] (the run directory) and [`event`] (what a watcher is told).
+//!
+//! Deliberately absent: printing, and the choice of strategies, which arrive loaded.
+
+mod error;
+pub mod evaluation;
+pub mod event;
+pub mod generation;
+pub mod improve;
+pub mod pictures;
+mod round;
+pub mod settings;
+pub mod store;
+pub mod task;
+
+pub use error::RunError;

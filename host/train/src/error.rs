@@ -5,7 +5,7 @@ use thiserror::Error;
 pub enum TrainError {
     /// The model failed.
     #[error(transparent)]
-    Model(#[from] sc_model::ModelError),
+    Model(#[from] sc_model::Error),
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -144,8 +144,8 @@ pub fn generation_path(parameters: &Parameters) -> Vec<(String, Var)> {
     ];
     parameters
         .iter()
-        .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .map(|(name, var)| (name.to_owned(), var.clone()))
+        .filter(|(name, _, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, _, var)| (name.to_owned(), var.clone()))
         .collect()
 }
 

@@ -1,0 +1,163 @@
+//! What may be typed. What it means is worked out, and checked, by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sc_core::choice::Objective;
+
+/// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
+#[derive(Debug, Parser)]
+#[command(name = "sc-host", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Improve a model on the tiny world: draw, judge, filter, select, train, evaluate, gate.
+    Run(RunArguments),
+    /// Draw one image or more a prompt and print the Nonunified score.
+    Score(ScoreArguments),
+    /// Look at a checkpoint.
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Print family, sizes, parameters, dtype and special tokens.
+    Info(InfoArguments),
+    /// Compute every value that a file of expected values names, and compare.
+    Verify(VerifyArguments),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ObjectiveName {
+    /// Direct preference optimisation on pairs, with an NLL term.
+    Dpo,
+    /// Supervised fine-tuning on accepted images.
+    Sft,
+}
+
+impl From<ObjectiveName> for Objective {
+    fn from(name: ObjectiveName) -> Objective {
+        match name {
+            ObjectiveName::Dpo => Objective::Dpo,
+            ObjectiveName::Sft => Objective::Sft,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times; each fills the
+    /// roles that it has, builtins fill the rest.
+    #[arg(long = "strategy", value_name = "S")]
+    pub strategies: Vec<String>,
+    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3. May be given
+    /// several times.
+    #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Run directory; must be absent or empty [default: the first free runs/N].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Rounds at most.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        allow_negative_numbers = true
+    )]
+    pub rounds: u32,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
+    /// What the generation branch is trained with, unless the curriculum decides otherwise.
+    #[arg(long, value_enum, default_value = "sft")]
+    pub objective: ObjectiveName,
+    /// Classifier-free guidance [default: the model's own].
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Prompts that a round draws for.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub prompts: Option<u32>,
+    /// Images a prompt.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub images_per_prompt: Option<u32>,
+    /// Passes over a round's examples.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub epochs: Option<u32>,
+    /// Peak learning rate.
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub learning_rate: Option<f64>,
+    /// Print one JSON object a line on stdout, the last one the summary.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArguments {
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Prompts, one a line [default: 1,000 held-out prompts of the tiny world].
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// Images a prompt.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
+    pub images_per_prompt: u32,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
+    /// Classifier-free guidance [default: the model's own].
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArguments {
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Checkpoint folder in Hugging Face layout.
+    #[arg(value_name = "DIR")]
+    pub model: PathBuf,
+    /// Expected values [default: DIR/expected.safetensors].
+    #[arg(long, value_name = "FILE")]
+    pub expected: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}

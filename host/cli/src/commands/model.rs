@@ -1,0 +1,36 @@
+//! `sc-host model`: what a checkpoint is, and whether we compute on it what we should.
+
+use std::process::ExitCode;
+
+use crate::args::{InfoArguments, VerifyArguments};
+use crate::{model_choice, report};
+
+pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
+    let model = model_choice::load(arguments.model.as_deref())?;
+    let info = model.info();
+    if arguments.json {
+        report::json_line(&info)?;
+    } else {
+        report::text(&info.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
+    let model = model_choice::load(Some(&arguments.model))?;
+    let expected = match &arguments.expected {
+        Some(file) => file.clone(),
+        None => arguments.model.join("expected.safetensors"),
+    };
+    let verification = sc_model::verify(&model, &expected)?;
+    if arguments.json {
+        report::json_line(&verification)?;
+    } else {
+        report::text(&verification.to_string())?;
+    }
+    Ok(if verification.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

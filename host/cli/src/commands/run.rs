@@ -1,0 +1,134 @@
+//! `sc-host run`: a model improves itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sc_model::UnifiedModel;
+use sc_run::event::Summary;
+use sc_run::improve::{Ingredients, improve};
+use sc_run::settings::RunSettings;
+use sc_run::store::RunStore;
+use sc_run::task::{Task, TinyWorld};
+use sc_strategy::{Identity, Limits, Runtime, StrategySet};
+use serde::Serialize;
+
+use crate::args::RunArguments;
+use crate::failure::Mistake;
+use crate::watch::{ForPeople, ForPrograms};
+use crate::{model_choice, report};
+
+/// What `config.toml` holds: enough to repeat the run.
+#[derive(Serialize)]
+struct ResolvedConfiguration<'a> {
+    program: &'static str,
+    model: String,
+    task: &'a str,
+    #[serde(flatten)]
+    settings: RunSettings,
+    strategies: BTreeMap<&'static str, &'a Identity>,
+}
+
+pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    // Everything that can be refused is refused before the model is loaded and a file is written.
+    let mut settings = settings(arguments)?;
+    let runtime = Runtime::new(Limits::default())?;
+    let strategies = StrategySet::load(&arguments.strategies, &arguments.settings, &runtime)?;
+    let model = model_choice::load(arguments.model.as_deref())?;
+    settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance)?;
+    let task = TinyWorld::new();
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None => first_free(Path::new("runs")),
+    };
+    let store = RunStore::create(&out)?;
+    let configuration = ResolvedConfiguration {
+        program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
+        model: model_choice::name(arguments.model.as_deref()),
+        task: task.name(),
+        settings,
+        strategies: strategies
+            .identities()
+            .into_iter()
+            .map(|(role, identity)| (role.name(), identity))
+            .collect(),
+    };
+    store.write("config.toml", toml::to_string(&configuration)?.as_bytes())?;
+    let ingredients = Ingredients {
+        model: &model as &dyn UnifiedModel,
+        task: &task,
+        strategies: &strategies,
+        settings: &settings,
+        store: &store,
+    };
+    if arguments.json {
+        let mut watcher = ForPrograms { failure: None };
+        let summary = improve(ingredients, &mut watcher)?;
+        if let Some(failure) = watcher.failure {
+            return Err(failure);
+        }
+        report::json_line(&Summary {
+            run: Some(out.display().to_string()),
+            ..summary
+        })?;
+    } else {
+        let summary = improve(ingredients, &mut ForPeople::new())?;
+        report::text(&told(&summary, &out))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
+    let mut settings = RunSettings::defaults(arguments.objective.into());
+    settings.seed = arguments.seed;
+    settings.rounds = arguments.rounds;
+    let numbers = [
+        (&mut settings.prompts_per_round, arguments.prompts),
+        (&mut settings.images_per_prompt, arguments.images_per_prompt),
+        (&mut settings.epochs, arguments.epochs),
+    ];
+    for (setting, given) in numbers {
+        *setting = given.unwrap_or(*setting);
+    }
+    if let Some(rate) = arguments.learning_rate {
+        settings.training.learning_rate = rate;
+    }
+    if let Some(guidance) = arguments.guidance {
+        settings.sampling.guidance = guidance;
+    }
+    settings.check().map_err(|error| {
+        Mistake::new(
+            error.to_string(),
+            "`sc-host run --help` lists the options and their defaults",
+        )
+    })?;
+    Ok(settings)
+}
+
+/// The first of `folder`/1, `folder`/2, … that is not there.
+fn first_free(folder: &Path) -> PathBuf {
+    (1_u32..)
+        .map(|number| folder.join(number.to_string()))
+        .find(|place| !place.exists())
+        .unwrap_or_else(|| folder.to_owned())
+}
+
+fn told(summary: &Summary, out: &Path) -> String {
+    let mut text = format!(
+        "\n{} held-out prompts, seed {}, {} of {} rounds kept\n\n",
+        summary.after.nonunified.share.n + summary.after.nonunified.unparsed,
+        summary.seed,
+        summary.rounds_kept,
+        summary.rounds,
+    );
+    text.push_str(&report::before_after(&summary.before, &summary.after));
+    let shown = |name: &str| out.join(name).display().to_string();
+    text.push_str(&format!(
+        "\nwhat it drew before  {}\nand for the same prompts after  {}\nthe model  {}\nwho decided what  {}\n",
+        shown("images/before.png"),
+        shown("images/after.png"),
+        shown("model"),
+        shown("ledger.jsonl"),
+    ));
+    text
+}

@@ -1,0 +1,90 @@
+//! How the program says that something is wrong: `error:`, then `hint:` where there is one.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+/// A mistake in what was typed, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Mistake {
+    /// What is wrong, with field and value.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Mistake {
+    /// A mistake as an error.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Mistake {
+            message: message.into(),
+            hint: hint.into(),
+        })
+    }
+}
+
+/// Prints an error that clap found, or the help that was asked for.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // Nothing is left to do if stdout is gone.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let (message, _) = text
+        .split_once("For more information")
+        .unwrap_or((&text, ""));
+    eprintln!("{}", message.trim_end());
+    if !message.contains("tip:") && !message.contains("hint:") {
+        eprintln!("hint: `sc-host COMMAND --help` lists the options and what they take");
+    }
+    ExitCode::from(2)
+}
+
+/// Prints why a command failed.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Whoever read our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // `#[error(transparent)]` and messages that quote their source would say it twice.
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    eprintln!("error: {message}");
+    if let Some(hint) = hint(error) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(mistake) = cause.downcast_ref::<Mistake>() {
+            return Some(mistake.hint.clone());
+        }
+        if let Some(error) = cause.downcast_ref::<sc_run::RunError>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<sc_strategy::LoadError>() {
+            return error.hint();
+        }
+        cause.downcast_ref::<sc_model::Error>()?.hint()
+    })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

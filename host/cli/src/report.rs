@@ -1,0 +1,80 @@
+//! Figures as people read them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use sc_core::metrics::Share;
+use sc_run::evaluation::Figures;
+use serde::Serialize;
+
+/// Prints one JSON object as one line on stdout.
+pub fn json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    Ok(stdout.flush()?)
+}
+
+/// Prints text on stdout.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// `45.7 % [42.6, 48.8]`
+pub fn share(share: &Share) -> String {
+    format!(
+        "{:5.1} % [{:.1}, {:.1}]",
+        share.value * 100.0,
+        share.low * 100.0,
+        share.high * 100.0
+    )
+}
+
+/// The figures before and after, a line each, with the change in points.
+pub fn before_after(before: &Figures, after: &Figures) -> String {
+    let rows = [
+        (
+            "Nonunified score",
+            Some(before.nonunified.share),
+            Some(after.nonunified.share),
+        ),
+        (
+            "generation accuracy",
+            before.generation_accuracy,
+            after.generation_accuracy,
+        ),
+        (
+            "understanding accuracy",
+            before.understanding_accuracy,
+            after.understanding_accuracy,
+        ),
+        (
+            "weak-generation share",
+            before.weak_generation_share,
+            after.weak_generation_share,
+        ),
+    ];
+    let mut table = format!("{:24}{:24}{:24}{:>8}\n", "", "before", "after", "change");
+    for (name, before, after) in rows {
+        if let (Some(before), Some(after)) = (before, after) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "{name:24}{:24}{:24}{:>+8.1}",
+                share(&before),
+                share(&after),
+                (after.value - before.value) * 100.0
+            );
+        }
+    }
+    let unparsed = before.nonunified.unparsed + after.nonunified.unparsed;
+    if unparsed > 0 {
+        let _ = writeln!(
+            table,
+            "answers that could not be read: {} before, {} after",
+            before.nonunified.unparsed, after.nonunified.unparsed
+        );
+    }
+    table
+}

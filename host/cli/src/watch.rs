@@ -1,0 +1,117 @@
+//! Watching a run: bars and sentences for people, JSON lines for programs.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sc_run::event::{Event, Stage, Watcher};
+
+use crate::report;
+
+/// Shows bars and sentences on stderr.
+pub struct ForPeople {
+    bar: ProgressBar,
+}
+
+impl ForPeople {
+    pub fn new() -> ForPeople {
+        ForPeople {
+            bar: ProgressBar::hidden(),
+        }
+    }
+
+    fn say(&self, sentence: &str) {
+        self.bar.suspend(|| eprintln!("{sentence}"));
+    }
+}
+
+/// A bar for `total` units of work, drawn on stderr where that is a terminal.
+pub fn bar(what: &str, unit: &str, total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(&format!(
+        "{{msg:24}} {{bar:32}} {{pos}}/{{len}} {unit} {{elapsed}}"
+    ));
+    let bar = ProgressBar::new(total).with_message(what.to_owned());
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Watcher for ForPeople {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Evaluation { round, evaluation } => {
+                let figures = &evaluation.overall;
+                let mut sentence = format!(
+                    "round {round}: Nonunified {}",
+                    report::share(&figures.nonunified.share).trim_start()
+                );
+                if let Some(accuracy) = &figures.generation_accuracy {
+                    sentence.push_str(", generation accuracy ");
+                    sentence.push_str(report::share(accuracy).trim_start());
+                }
+                sentence.push_str(&format!(", n = {}", figures.nonunified.share.n));
+                self.say(&sentence);
+            }
+            Event::Plan {
+                round,
+                prompts,
+                images,
+                replayed,
+            } => self.say(&format!(
+                "round {round}: {images} images for {prompts} prompts, {replayed} of them failed before"
+            )),
+            Event::Stopped {
+                round,
+                role,
+                reason,
+            } => self.say(&format!("round {round}: the {role} ends the run: {reason}")),
+            Event::NothingToTrainOn { round } => {
+                self.say(&format!("round {round}: nothing was chosen, so nothing is trained"));
+            }
+            Event::Round(record) => self.say(&format!(
+                "round {}: {} of {} images accepted, trained {} steps on {} examples, {}",
+                record.round,
+                record.accepted,
+                record.drawn,
+                record.training.steps,
+                record.training.examples,
+                if record.kept { "kept" } else { "rolled back" },
+            )),
+        }
+    }
+
+    fn begin(&mut self, stage: Stage, round: u32, total: u64) {
+        self.done();
+        let (what, unit) = match stage {
+            Stage::Evaluate => ("evaluating", "images"),
+            Stage::Generate => ("drawing and judging", "images"),
+            Stage::Train => ("training", "steps"),
+        };
+        self.bar = bar(&format!("round {round}: {what}"), unit, total);
+    }
+
+    fn advance(&mut self, units: u64) {
+        self.bar.inc(units);
+    }
+
+    fn done(&mut self) {
+        self.bar.finish_and_clear();
+        self.bar = ProgressBar::hidden();
+    }
+}
+
+/// Prints each event as a line of JSON.
+pub struct ForPrograms {
+    /// The first failure to print: a run is not given up for it at once, but it is reported.
+    pub failure: Option<anyhow::Error>,
+}
+
+impl Watcher for ForPrograms {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Err(error) = report::json_line(event) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn begin(&mut self, _: Stage, _: u32, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+    fn done(&mut self) {}
+}

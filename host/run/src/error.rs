@@ -1,0 +1,83 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What can end a run before its time.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A strategy trapped, overran, refused or answered nonsense.
+    #[error(transparent)]
+    Strategy(#[from] sc_strategy::CallError),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] sc_model::Error),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] sc_train::TrainError),
+    /// A tensor operation failed.
+    #[error("a tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// The tiny world failed.
+    #[error(transparent)]
+    World(#[from] sc_world::WorldError),
+    /// A setting has a value that cannot be used.
+    #[error("`{field}` is {value}; expected {expected}")]
+    Setting {
+        /// The setting.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: String,
+    },
+    /// The run directory is not absent or empty.
+    #[error("`{path}` {problem}; expected a directory that is absent or empty")]
+    Occupied {
+        /// The directory asked for.
+        path: PathBuf,
+        /// What is there.
+        problem: &'static str,
+    },
+    /// A file of the run directory cannot be written.
+    #[error("cannot {action} `{path}`: {source}")]
+    Io {
+        /// `write` or `create`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            RunError::Strategy(error) => error.hint(),
+            RunError::Model(error) => error.hint(),
+            RunError::Train(error) => error.hint(),
+            RunError::World(error) => error.hint(),
+            RunError::Occupied { .. } => {
+                Some("give another `--out`, or move what is there away".to_owned())
+            }
+            RunError::Io { .. } => Some(
+                "check that the place exists, that you may write there and that it is not full"
+                    .to_owned(),
+            ),
+            RunError::Setting { .. } | RunError::Tensor(_) => None,
+        }
+    }
+
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> RunError {
+        let path = path.into();
+        move |source| RunError::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The settings of a run, resolved: every default filled in, every value checked.
+
+use sc_core::choice::Objective;
+use sc_core::plan::{PlanBounds, PlanDefaults, Sampling};
+use sc_train::{AdamWConfig, TrainSettings};
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunError;
+
+/// All that decides what a run does, beside model, task and strategies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Most rounds.
+    pub rounds: u32,
+    /// What to train with, unless the curriculum decides otherwise.
+    pub objective: Objective,
+    /// Prompts that a round draws for, unless the curriculum decides otherwise.
+    pub prompts_per_round: u32,
+    /// Images a prompt, unless the curriculum decides otherwise.
+    pub images_per_prompt: u32,
+    /// Passes over a round's examples, unless the curriculum decides otherwise.
+    pub epochs: u32,
+    /// How to draw; the curriculum may draw its rounds otherwise, evaluation never.
+    pub sampling: Sampling,
+    /// What is measured.
+    pub evaluation: EvaluationSettings,
+    /// How examples are trained on.
+    pub training: TrainSettings,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSettings {
+    /// Own images drawn before and after the run.
+    pub prompts: u32,
+    /// Own images drawn before and after each round.
+    pub round_prompts: u32,
+    /// Labelled images judged, each time; needs an oracle.
+    pub labelled: u32,
+}
+
+impl RunSettings {
+    /// The defaults for an objective.
+    pub fn defaults(objective: Objective) -> RunSettings {
+        let training = TrainSettings {
+            batch_size: 64,
+            learning_rate: 6e-4,
+            warmup: 0.05,
+            max_steps: 400,
+            beta: 0.1,
+            nll_weight: 5.0,
+            caption_dropout: 0.1,
+            optimizer: AdamWConfig::default(),
+        };
+        RunSettings {
+            seed: 0,
+            rounds: 2,
+            objective,
+            prompts_per_round: 300,
+            images_per_prompt: 10,
+            epochs: 6,
+            sampling: Sampling::default(),
+            evaluation: EvaluationSettings {
+                prompts: 1000,
+                round_prompts: 400,
+                labelled: 1000,
+            },
+            training,
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn check(&self) -> Result<(), RunError> {
+        let at_least_one = [
+            ("rounds", u64::from(self.rounds)),
+            ("prompts_per_round", u64::from(self.prompts_per_round)),
+            ("images_per_prompt", u64::from(self.images_per_prompt)),
+            ("epochs", u64::from(self.epochs)),
+            ("evaluation.prompts", u64::from(self.evaluation.prompts)),
+            (
+                "evaluation.round_prompts",
+                u64::from(self.evaluation.round_prompts),
+            ),
+            ("training.batch_size", self.training.batch_size as u64),
+            ("training.max_steps", self.training.max_steps as u64),
+        ];
+        for (field, value) in at_least_one {
+            if value == 0 {
+                return Err(unfit(field, value, "at least 1"));
+            }
+        }
+        let finite = [
+            ("guidance", self.sampling.guidance, 0.0..=100.0),
+            ("temperature", self.sampling.temperature, 0.0..=10.0),
+            (
+                "training.learning_rate",
+                self.training.learning_rate,
+                0.0..=1.0,
+            ),
+            ("training.warmup", self.training.warmup, 0.0..=1.0),
+            ("training.beta", self.training.beta, 1e-6..=1e3),
+            ("training.nll_weight", self.training.nll_weight, 0.0..=1e3),
+            (
+                "training.caption_dropout",
+                self.training.caption_dropout,
+                0.0..=1.0,
+            ),
+        ];
+        for (field, value, range) in finite {
+            if !range.contains(&value) {
+                let expected = format!("a number from {} to {}", range.start(), range.end());
+                return Err(unfit(field, value, &expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a curriculum is told that the run would do by itself.
+    pub fn plan_defaults(&self) -> PlanDefaults {
+        PlanDefaults {
+            prompts: self.prompts_per_round,
+            images_per_prompt: self.images_per_prompt,
+            sampling: self.sampling,
+            objective: self.objective,
+            epochs: self.epochs,
+        }
+    }
+
+    /// What a plan must stay within: four times what the settings ask for.
+    pub fn plan_bounds(&self, prompt_count: u32) -> PlanBounds {
+        let images = self
+            .prompts_per_round
+            .saturating_mul(self.images_per_prompt);
+        PlanBounds {
+            prompt_count,
+            max_images: images.saturating_mul(4),
+            max_epochs: self.epochs.saturating_mul(4),
+        }
+    }
+}
+
+fn unfit(field: &str, value: impl ToString, expected: &str) -> RunError {
+    RunError::Setting {
+        field: field.to_owned(),
+        value: value.to_string(),
+        expected: expected.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_setting_that_cannot_be_used() {
+        let check = |change: fn(&mut RunSettings)| {
+            let mut settings = RunSettings::defaults(Objective::Dpo);
+            change(&mut settings);
+            settings.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(|_| ()), Ok(()));
+        assert_eq!(
+            check(|settings| settings.rounds = 0),
+            Err("`rounds` is 0; expected at least 1".to_owned())
+        );
+        assert_eq!(
+            check(|settings| settings.sampling.guidance = f64::NAN),
+            Err("`guidance` is NaN; expected a number from 0 to 100".to_owned())
+        );
+    }
+}

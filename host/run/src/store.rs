@@ -1,0 +1,292 @@
+//! The run directory.
+//!
+//! ```text
+//! config.toml      the resolved configuration
+//! ledger.jsonl     an object a strategy call
+//! metrics.jsonl    an object a round; round 0 is the model that the run began with
+//! images/          what the model draws for the same prompts, before and after
+//! model/           the last kept model, in Hugging Face layout
+//! optimizer.safetensors  the optimizer's moments that go with it
+//! summary.json     figures before and after
+//! timings.jsonl    how long things took: the only file that two equal runs differ in
+//! ```
+//!
+//! A file appears whole or not at all. A round's rows are written when it is over; what a strategy
+//! made impossible is recorded before the run ends.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sc_core::choice::Objective;
+use sc_core::gate::GateDecision;
+use sc_core::plan::Sampling;
+use sc_core::role::Role;
+use sc_strategy::Identity;
+use serde::Serialize;
+
+use crate::error::RunError;
+
+/// A run's place on disk.
+pub struct RunStore {
+    root: PathBuf,
+}
+
+/// One strategy call.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerRow<'a> {
+    /// The round, from 1.
+    pub round: u32,
+    /// What was decided.
+    pub role: Role,
+    /// Who decided it.
+    #[serde(flatten)]
+    pub who: LedgerIdentity<'a>,
+    /// What it decided.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// A strategy as every ledger row names it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerIdentity<'a> {
+    /// Its own name; `builtin:NAME` for a builtin.
+    pub strategy: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// `sha256:HEX` of its file; `null` for a builtin.
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> LedgerIdentity<'a> {
+    /// How the ledger names `identity`.
+    pub fn of(identity: &'a Identity) -> LedgerIdentity<'a> {
+        LedgerIdentity {
+            strategy: &identity.name,
+            version: &identity.version,
+            digest: identity.digest.as_deref(),
+        }
+    }
+}
+
+/// What a strategy decided.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// A curriculum's plan.
+    Plan {
+        /// Prompts to draw for.
+        prompts: usize,
+        /// Images to draw.
+        images: u64,
+        /// Prompts that failed before and are drawn for again.
+        replayed: Vec<String>,
+        /// How to draw.
+        sampling: Sampling,
+        /// What to train with.
+        objective: Objective,
+        /// Passes over the examples.
+        epochs: u32,
+        /// Factor on the learning rate.
+        learning_rate_scale: f64,
+    },
+    /// A curriculum ended the run.
+    Stop {
+        /// Its reason.
+        stop: String,
+    },
+    /// A filter's work.
+    Filter {
+        /// Candidates kept.
+        kept: u64,
+        /// Candidates dropped, by reason.
+        dropped: BTreeMap<String, u64>,
+    },
+    /// A selection's work.
+    Selection {
+        /// SFT targets chosen.
+        targets: usize,
+        /// DPO pairs chosen.
+        pairs: usize,
+        /// Prompts that they come from.
+        prompts: usize,
+    },
+    /// A gate's decision.
+    Gate(GateDecision),
+    /// The strategy trapped, overran, refused or answered nonsense.
+    Failure {
+        /// Why.
+        error: String,
+    },
+}
+
+/// How long something took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timing {
+    /// The round; 0 before the first.
+    pub round: u32,
+    /// Such as `generate`, or `strategy/data-filter`.
+    pub stage: String,
+    /// Seconds by the wall clock.
+    pub seconds: f64,
+}
+
+impl Timing {
+    /// A duration of a stage.
+    pub fn new(round: u32, stage: impl Into<String>, took: Duration) -> Timing {
+        Timing {
+            round,
+            stage: stage.into(),
+            seconds: took.as_secs_f64(),
+        }
+    }
+}
+
+impl RunStore {
+    /// Takes `root` for a new run.
+    ///
+    /// # Errors
+    /// When something is there already, or it cannot be created.
+    pub fn create(root: &Path) -> Result<RunStore, RunError> {
+        match fs::read_dir(root) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(RunError::Occupied {
+                        path: root.to_owned(),
+                        problem: "is not empty",
+                    });
+                }
+            }
+            Err(_) if root.exists() => {
+                return Err(RunError::Occupied {
+                    path: root.to_owned(),
+                    problem: "is not a directory",
+                });
+            }
+            Err(_) => {}
+        }
+        let store = RunStore {
+            root: root.to_owned(),
+        };
+        // Something must be written before hours of work are spent on it.
+        fs::create_dir_all(root).map_err(RunError::io("create", root))?;
+        store.append("ledger.jsonl", &[] as &[()])?;
+        Ok(store)
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A place in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Writes a file, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let path = self.path(name);
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder).map_err(RunError::io("create", folder))?;
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            set_ordinary_permissions(file.as_file())?;
+            file.persist(&path).map_err(|error| error.error)
+        };
+        write().map_err(RunError::io("write", &path))?;
+        Ok(())
+    }
+
+    /// Adds rows to a file of JSON lines.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append<T: Serialize>(&self, name: &str, rows: &[T]) -> Result<(), RunError> {
+        let path = self.path(name);
+        let mut lines = Vec::new();
+        let mut append = || {
+            for row in rows {
+                serde_json::to_writer(&mut lines, row)?;
+                lines.push(b'\n');
+            }
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(&lines)
+        };
+        append().map_err(RunError::io("write", &path))
+    }
+
+    /// Writes `value` as a file with one JSON object.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RunError> {
+        let mut text = serde_json::to_vec_pretty(value)
+            .map_err(|error| RunError::io("write", self.path(name))(error.into()))?;
+        text.push(b'\n');
+        self.write(name, &text)
+    }
+}
+
+/// Temporary files are for their owner alone; a run is for whoever may read the directory.
+#[cfg(unix)]
+fn set_ordinary_permissions(file: &fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_ordinary_permissions(_: &fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_only_a_place_that_is_absent_or_empty() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(RunStore::create(folder.path()).is_ok());
+        let again = RunStore::create(folder.path()).map(|_| ());
+        assert!(matches!(
+            again,
+            Err(RunError::Occupied {
+                problem: "is not empty",
+                ..
+            })
+        ));
+        let file = folder.path().join("ledger.jsonl");
+        let on_a_file = RunStore::create(&file).map(|_| ());
+        assert!(matches!(
+            on_a_file,
+            Err(RunError::Occupied {
+                problem: "is not a directory",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn rows_are_appended_and_files_replaced_whole() -> Result<(), RunError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = RunStore::create(&folder.path().join("deep/run"))?;
+        store.append("ledger.jsonl", &[1, 2])?;
+        store.append("ledger.jsonl", &[3])?;
+        store.write("summary.json", b"a")?;
+        store.write("summary.json", b"b")?;
+        let read = |name| fs::read_to_string(store.path(name)).expect("written");
+        assert_eq!(
+            (read("ledger.jsonl"), read("summary.json")),
+            ("1\n2\n3\n".into(), "b".into())
+        );
+        Ok(())
+    }
+}
