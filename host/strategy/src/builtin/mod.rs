@@ -1,0 +1,116 @@
+//! The strategies that the program has built in, one file each.
+
+mod best_worst;
+mod no_harm;
+mod replay;
+mod uniform;
+mod verdict;
+
+use rand::RngCore;
+use sc_core::plan::{CurriculumDecision, PlannedPrompt, RoundPlan};
+use sc_core::role::Role;
+
+use crate::parameter::{Parameter, Settings};
+use crate::role::{Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate};
+
+use best_worst::BestWorst;
+use no_harm::NoHarm;
+use replay::Replay;
+use uniform::Uniform;
+use verdict::Verdict;
+
+/// A strategy of the program's own, for the role of `S`.
+pub(crate) struct Builtin<S: ?Sized> {
+    /// What follows `builtin:`.
+    pub(crate) name: &'static str,
+    pub(crate) parameters: fn() -> Vec<Parameter>,
+    pub(crate) make: fn(&Settings) -> Box<S>,
+}
+
+// The first of each table fills the role when nothing else does.
+
+pub(crate) static CURRICULA: [Builtin<dyn Curriculum>; 2] = [
+    Builtin {
+        name: "uniform",
+        parameters: Vec::new,
+        make: |_| Box::new(Uniform),
+    },
+    Builtin {
+        name: "replay",
+        parameters: Replay::parameters,
+        make: |settings| Box::new(Replay::new(settings)),
+    },
+];
+
+pub(crate) static DATA_FILTERS: [Builtin<dyn DataFilter>; 1] = [Builtin {
+    name: "verdict",
+    parameters: Verdict::parameters,
+    make: |settings| Box::new(Verdict::new(settings)),
+}];
+
+pub(crate) static PAIR_SELECTIONS: [Builtin<dyn PairSelection>; 1] = [Builtin {
+    name: "best-worst",
+    parameters: BestWorst::parameters,
+    make: |settings| Box::new(BestWorst::new(settings)),
+}];
+
+pub(crate) static QUALITY_GATES: [Builtin<dyn QualityGate>; 1] = [Builtin {
+    name: "no-harm",
+    parameters: NoHarm::parameters,
+    make: |settings| Box::new(NoHarm::new(settings)),
+}];
+
+/// The names of a role's builtins.
+pub(crate) fn names(role: Role) -> Vec<&'static str> {
+    fn of<S: ?Sized>(table: &[Builtin<S>]) -> Vec<&'static str> {
+        table.iter().map(|builtin| builtin.name).collect()
+    }
+    match role {
+        Role::Curriculum => of(&CURRICULA),
+        Role::DataFilter => of(&DATA_FILTERS),
+        Role::PairSelection => of(&PAIR_SELECTIONS),
+        Role::QualityGate => of(&QUALITY_GATES),
+    }
+}
+
+/// Leaves `count` of `pool`, chosen at random (a partial Fisher–Yates shuffle). `count` is at most
+/// the pool's size.
+fn choose(random: &mut impl RngCore, pool: &mut Vec<u32>, count: usize) {
+    for position in 0..count {
+        let bound = (pool.len() - position) as u128;
+        let other = position + ((u128::from(random.next_u64()) * bound) >> 64) as usize;
+        pool.swap(position, other);
+    }
+    pool.truncate(count);
+}
+
+/// How many prompts the run's settings ask for, within what the bounds and the table allow.
+fn wanted(input: &CurriculumInput<'_>) -> usize {
+    let affordable = input.bounds.max_images / input.defaults.images_per_prompt.max(1);
+    (input.defaults.prompts as usize)
+        .min(affordable.max(1) as usize)
+        .min(input.prompts.len())
+}
+
+/// A plan by the run's settings: the `replayed` prompts, then the `fresh` ones.
+fn plan(input: &CurriculumInput<'_>, replayed: &[u32], fresh: &[u32]) -> CurriculumDecision {
+    let planned = |replayed| {
+        move |&prompt: &u32| PlannedPrompt {
+            prompt,
+            images: input.defaults.images_per_prompt.max(1),
+            weight: 1.0,
+            replayed,
+        }
+    };
+    CurriculumDecision::Round(RoundPlan {
+        prompts: replayed
+            .iter()
+            .map(planned(true))
+            .chain(fresh.iter().map(planned(false)))
+            .collect(),
+        sampling: input.defaults.sampling,
+        objective: input.defaults.objective,
+        epochs: input.defaults.epochs,
+        learning_rate_scale: 1.0,
+    })
+}

@@ -1,0 +1,172 @@
+//! The compiled interpreter, kept from run to run.
+//!
+//! Compiled code runs outside of the sandbox once it is loaded, so nothing is loaded from here that
+//! the program did not write itself: each file ends in a tag keyed by a random key that only the
+//! user may read. Strategies of others never get here; they are compiled anew by each run.
+//! A cache that cannot be read or written costs the time to compile, and nothing else.
+
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 32;
+
+/// Where compiled code is kept.
+pub(crate) struct Cache {
+    directory: PathBuf,
+}
+
+/// Feeds what [`Hash`] describes to SHA-256.
+struct HashTo(Sha256);
+
+impl Hasher for HashTo {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+impl Cache {
+    /// `$XDG_CACHE_HOME/sc-host` or what stands for it on this system.
+    pub(crate) fn of_user() -> Option<Cache> {
+        etcetera::choose_base_strategy()
+            .ok()
+            .map(|base| Cache::in_directory(base.cache_dir().join("sc-host")))
+    }
+
+    pub(crate) fn in_directory(directory: PathBuf) -> Cache {
+        Cache { directory }
+    }
+
+    /// The file for `component`, named by its bytes and all that its compiled form depends on: the
+    /// runtime's version, its settings and the machine.
+    fn file(&self, engine: &Engine, component: &[u8]) -> PathBuf {
+        let mut hasher = HashTo(Sha256::new());
+        hasher.0.update(Sha256::digest(component));
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let name: String = hasher
+            .0
+            .finalize()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.directory.join(format!("{name}.cwasm"))
+    }
+
+    /// The compiled form of `component`, if this program left it here.
+    pub(crate) fn load(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
+        let key = self.key().ok()?;
+        let file = self.file(engine, component);
+        let bytes = fs::read(&file).ok()?;
+        let (code, found) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        if tag(&key, &file, code) != found {
+            tracing::debug!("`{}` is not what was stored there", file.display());
+            return None;
+        }
+        #[expect(
+            unsafe_code,
+            reason = "the tag shows that this program serialised the code itself"
+        )]
+        // SAFETY: `code` is what `Component::serialize` gave: the tag over it was made with a key
+        // that only this user can read.
+        let component = unsafe { Component::deserialize(engine, code) };
+        component.ok()
+    }
+
+    /// Keeps the compiled form of `component`, if that is possible.
+    pub(crate) fn store(&self, engine: &Engine, component: &[u8], compiled: &Component) {
+        if let Err(error) = self.try_store(engine, component, compiled) {
+            tracing::debug!(
+                "compiled code is not kept in `{}`: {error}",
+                self.directory.display()
+            );
+        }
+    }
+
+    fn try_store(
+        &self,
+        engine: &Engine,
+        component: &[u8],
+        compiled: &Component,
+    ) -> io::Result<()> {
+        let key = self.key()?;
+        let file = self.file(engine, component);
+        let code = compiled.serialize().map_err(io::Error::other)?;
+        // Readers see the whole file or none of it.
+        let mut temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
+        temporary.write_all(&code)?;
+        temporary.write_all(&tag(&key, &file, &code))?;
+        temporary.persist(file)?;
+        Ok(())
+    }
+
+    /// The user's key, made when there is none.
+    fn key(&self) -> io::Result<[u8; KEY_BYTES]> {
+        fs::create_dir_all(&self.directory)?;
+        let file = self.directory.join("key");
+        match fs::read(&file) {
+            Ok(bytes) => {
+                only_for_user(&file)?;
+                bytes
+                    .try_into()
+                    .map_err(|_| io::Error::other("the key is damaged"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut key = [0; KEY_BYTES];
+                getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
+                // A temporary file is readable for its owner alone, and a key that another run
+                // has made in the meantime is not replaced.
+                let mut temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
+                temporary.write_all(&key)?;
+                temporary.persist_noclobber(&file)?;
+                Ok(key)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Refuses a key that others can read or replace.
+#[cfg(unix)]
+fn only_for_user(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const OTHERS: u32 = 0o077;
+    let metadata = fs::symlink_metadata(file)?;
+    if metadata.is_file() && metadata.mode() & OTHERS == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::other("the key is not for its owner alone"))
+    }
+}
+
+#[cfg(not(unix))]
+fn only_for_user(_file: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The tag of `code` in `file`: SHA-256 twice, so that it cannot be extended.
+fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> [u8; TAG_BYTES] {
+    let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+    let inner = Sha256::new()
+        .chain_update(key)
+        .chain_update([name.len() as u8])
+        .chain_update(name)
+        .chain_update(code)
+        .finalize();
+    Sha256::new()
+        .chain_update(key)
+        .chain_update(inner)
+        .finalize()
+        .into()
+}

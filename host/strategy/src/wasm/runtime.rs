@@ -1,0 +1,194 @@
+//! The sandbox: an engine and the interpreter, made when they are first needed.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+
+use super::cache::Cache;
+use super::compile;
+use super::guest::{Guest, Prepared, Program};
+use super::inspect;
+use crate::error::LoadError;
+use crate::limits::Limits;
+
+/// The Rhai interpreter, a component of the same contract; `plugins/rhai` is its source.
+const INTERPRETER: &[u8] = include_bytes!("../../../../plugins/rhai.wasm");
+/// What messages call it.
+const INTERPRETER_NAME: &str = "the Rhai interpreter";
+
+/// What strategies run in. Nothing is started before a component or a script is loaded.
+pub struct Runtime {
+    limits: Limits,
+    cache: Option<Cache>,
+    engine: OnceLock<Engine>,
+    interpreter: OnceLock<Arc<Prepared>>,
+}
+
+impl Runtime {
+    /// A sandbox with these limits. The compiled interpreter is kept in the user's cache directory
+    /// where that can be written.
+    ///
+    /// # Errors
+    /// When the limits contradict themselves.
+    pub fn new(limits: Limits) -> Result<Runtime, LoadError> {
+        Ok(Runtime::with_cache(limits, Cache::of_user()))
+    }
+
+    /// As [`Runtime::new`], with the compiled interpreter kept in `directory`, or nowhere.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn with_cache_directory(
+        limits: Limits,
+        directory: Option<PathBuf>,
+    ) -> Result<Runtime, LoadError> {
+        Ok(Runtime::with_cache(limits, directory.map(Cache::in_directory)))
+    }
+
+    fn with_cache(limits: Limits, cache: Option<Cache>) -> Runtime {
+        Runtime {
+            limits,
+            cache,
+            engine: OnceLock::new(),
+            interpreter: OnceLock::new(),
+        }
+    }
+
+    /// The limits of every call.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Loads `PATH.wasm` or `PATH.rhai`.
+    pub(crate) fn load(&self, path: &str) -> Result<Guest, LoadError> {
+        let file_name = Path::new(path)
+            .file_name()
+            .map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
+        match Path::new(path).extension().and_then(|e| e.to_str()) {
+            Some("wasm") => {
+                let bytes = read(path, self.limits.component_bytes)?;
+                let digest = digest(&bytes);
+                inspect::check_bytes(path, &bytes, &self.limits)?;
+                let engine = self.engine()?;
+                let component =
+                    compile::compile(path, engine, bytes, self.limits.compile_time)?;
+                let program = Program {
+                    path: path.to_owned(),
+                    prepared: Arc::new(Prepared::new(path, engine, &component)?),
+                    script: None,
+                    limits: self.limits,
+                };
+                Guest::new(program, &file_name, digest)
+            }
+            Some("rhai") => {
+                let bytes = read(path, self.limits.script_bytes)?;
+                let digest = digest(&bytes);
+                let source =
+                    String::from_utf8(bytes).map_err(|error| LoadError::ScriptEncoding {
+                        path: path.to_owned(),
+                        at: error.utf8_error().valid_up_to(),
+                    })?;
+                let program = Program {
+                    path: path.to_owned(),
+                    prepared: self.interpreter()?,
+                    script: Some(source),
+                    limits: self.limits,
+                };
+                Guest::new(program, &file_name, digest)
+            }
+            _ if Path::new(path).is_dir() => Err(LoadError::NotAFile {
+                path: path.to_owned(),
+            }),
+            _ => Err(LoadError::UnknownKind {
+                spec: path.to_owned(),
+            }),
+        }
+    }
+
+    fn engine(&self) -> Result<&Engine, LoadError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = compile::engine(&self.limits)?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    fn interpreter(&self) -> Result<Arc<Prepared>, LoadError> {
+        if let Some(interpreter) = self.interpreter.get() {
+            return Ok(Arc::clone(interpreter));
+        }
+        let engine = self.engine()?;
+        let cached = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.load(engine, INTERPRETER));
+        let component = match cached {
+            Some(component) => component,
+            None => {
+                let component = compile::compile(
+                    INTERPRETER_NAME,
+                    engine,
+                    INTERPRETER.to_vec(),
+                    self.limits.compile_time,
+                )?;
+                if let Some(cache) = &self.cache {
+                    cache.store(engine, INTERPRETER, &component);
+                }
+                component
+            }
+        };
+        let prepared = Arc::new(Prepared::new(INTERPRETER_NAME, engine, &component)?);
+        Ok(Arc::clone(self.interpreter.get_or_init(|| prepared)))
+    }
+}
+
+/// The whole of a file that must not be larger than `limit` bytes.
+fn read(path: &str, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing {
+            path: path.to_owned(),
+        },
+        _ => LoadError::Unreadable {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let too_large = |bytes| LoadError::TooLarge {
+        path: path.to_owned(),
+        bytes,
+        limit,
+    };
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// `sha256:HEX`.
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
