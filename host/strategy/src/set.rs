@@ -14,7 +14,7 @@ use crate::wasm::{Configured, Guest, Runtime};
 const BUILTIN_PREFIX: &str = "builtin:";
 
 /// Who fills a role, as the run directory records it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Identity {
     /// `builtin:NAME`, or the name that the strategy gives itself (a script: its file's stem).
     pub name: String,
@@ -23,6 +23,7 @@ pub struct Identity {
     /// The strategy's version.
     pub version: String,
     /// `sha256:HEX` of the file; none for a builtin.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// The value of each parameter.
     pub settings: BTreeMap<String, serde_json::Value>,
@@ -133,6 +134,16 @@ impl StrategySet {
                 |checked| Box::new(checked),
             )?,
         })
+    }
+
+    /// Who fills each role.
+    pub fn identities(&self) -> [(Role, &Identity); 4] {
+        [
+            (Role::Curriculum, &self.curriculum.identity),
+            (Role::DataFilter, &self.data_filter.identity),
+            (Role::PairSelection, &self.pair_selection.identity),
+            (Role::QualityGate, &self.quality_gate.identity),
+        ]
     }
 }
 
