@@ -21,6 +21,13 @@ pub struct Share {
     pub n: u64,
 }
 
+impl Default for Share {
+    /// Nothing is known.
+    fn default() -> Self {
+        Share::of(0, 0)
+    }
+}
+
 impl Share {
     /// `hits` of `n` trials (E. B. Wilson, 1927, at z = 1.959964).
     pub fn of(hits: u64, n: u64) -> Share {
@@ -59,7 +66,7 @@ impl Share {
 
 /// The Nonunified score: the share of own images that the model rejects. An answer that cannot be
 /// read is no verdict: such images are left out of `n` and counted in `unparsed`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Nonunified {
     /// Rejected among the images with a verdict.
     #[serde(flatten)]
