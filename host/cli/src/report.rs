@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use sc_core::metrics::Share;
+use sc_model::verify::Report;
 use sc_run::evaluation::Figures;
 use serde::Serialize;
 
@@ -76,5 +77,31 @@ pub fn before_after(before: &Figures, after: &Figures) -> String {
             before.nonunified.unparsed, after.nonunified.unparsed
         );
     }
+    table
+}
+
+/// Every tensor of a verification with its errors, the failed ones marked.
+pub fn verification(report: &Report) -> String {
+    let mut table = format!(
+        "{:6}{:>12}{:>12}{:>12}  tensor\n",
+        "", "absolute", "relative", "limit"
+    );
+    for tensor in &report.tensors {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "{:6}{:>12.2e}{:>12.2e}{:>12.0e}  {}",
+            if tensor.passed { "ok" } else { "FAILED" },
+            tensor.max_abs,
+            tensor.max_rel,
+            tensor.limit,
+            tensor.name
+        );
+    }
+    let failed = report.tensors.iter().filter(|t| !t.passed).count();
+    let _ = match failed {
+        0 => writeln!(table, "all {} tensors are as expected", report.tensors.len()),
+        _ => writeln!(table, "{failed} of {} tensors differ", report.tensors.len()),
+    };
     table
 }

@@ -7,12 +7,7 @@ use crate::{model_choice, report};
 
 pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
     let model = model_choice::load(arguments.model.as_deref())?;
-    let info = model.info();
-    if arguments.json {
-        report::json_line(&info)?;
-    } else {
-        report::text(&info.to_string())?;
-    }
+    let _ = (&model, arguments.json);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -22,11 +17,11 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         Some(file) => file.clone(),
         None => arguments.model.join("expected.safetensors"),
     };
-    let verification = sc_model::verify(&model, &expected)?;
+    let verification = sc_model::verify::verify(&model, &expected)?;
     if arguments.json {
         report::json_line(&verification)?;
     } else {
-        report::text(&verification.to_string())?;
+        report::text(&report::verification(&verification))?;
     }
     Ok(if verification.passed {
         ExitCode::SUCCESS
