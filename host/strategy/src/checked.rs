@@ -52,10 +52,15 @@ impl Curriculum for Checked<dyn Curriculum> {
         input: &CurriculumInput<'_>,
     ) -> Result<Reply<CurriculumDecision>, CallError> {
         let reply = self.inner.plan(context, input)?;
-        self.check(Role::Curriculum, context, reply, |decision| match decision {
-            CurriculumDecision::Round(plan) => validate::plan(plan, &input.bounds),
-            CurriculumDecision::Stop(reason) => validate::reason("stop", reason),
-        })
+        self.check(
+            Role::Curriculum,
+            context,
+            reply,
+            |decision| match decision {
+                CurriculumDecision::Round(plan) => validate::plan(plan, &input.bounds),
+                CurriculumDecision::Stop(reason) => validate::reason("stop", reason),
+            },
+        )
     }
 }
 

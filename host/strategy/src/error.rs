@@ -56,12 +56,18 @@ pub enum CallFailure {
 impl CallFailure {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            CallFailure::Trap(_) => "a trap is a crash inside the strategy: mend it, or run without it",
+            CallFailure::Trap(_) => {
+                "a trap is a crash inside the strategy: mend it, or run without it"
+            }
             CallFailure::OutOfFuel { .. } | CallFailure::Deadline { .. } => {
                 "look for a loop that does not end, or for work that grows with the square of the candidates"
             }
-            CallFailure::Memory { .. } => "keep less at once; a call's memory is freed when it ends",
-            CallFailure::OutputTooLarge { .. } => "answer with what the contract asks for, in short texts",
+            CallFailure::Memory { .. } => {
+                "keep less at once; a call's memory is freed when it ends"
+            }
+            CallFailure::OutputTooLarge { .. } => {
+                "answer with what the contract asks for, in short texts"
+            }
             CallFailure::StateTooLarge { .. } => "keep only what the next round needs",
             CallFailure::Refused(_) => return None,
             CallFailure::Invalid(_) => "`wit/README.md` says what each role must answer",
@@ -176,9 +182,7 @@ impl SettingError {
             SettingError::UnknownKey { known, .. } if known.is_empty() => {
                 Some("it has no parameters".into())
             }
-            SettingError::UnknownKey { known, .. } => {
-                Some(format!("it has: {}", known.join(", ")))
-            }
+            SettingError::UnknownKey { known, .. } => Some(format!("it has: {}", known.join(", "))),
             SettingError::Value { help, .. } => (!help.is_empty()).then(|| help.clone()),
             SettingError::Refused { .. } => None,
         }

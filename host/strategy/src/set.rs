@@ -169,8 +169,7 @@ impl Filler<'_> {
         let loaded = self.filling.get(&role).map(|&at| &self.loaded[at]);
         let (mut identity, settings, strategy) = if let Some(Loaded::Guest(guest)) = loaded {
             let identity = guest.identity();
-            let settings =
-                Settings::resolve(role, &identity.name, guest.parameters(), given)?;
+            let settings = Settings::resolve(role, &identity.name, guest.parameters(), given)?;
             let configured = guest.configure(role, &settings)?;
             (identity, settings, guest_for_role(configured))
         } else {
@@ -215,7 +214,11 @@ fn load_one(spec: &str, runtime: &Runtime) -> Result<Loaded, LoadError> {
     };
     Role::ALL
         .into_iter()
-        .flat_map(|role| builtin::names(role).into_iter().map(move |name| (role, name)))
+        .flat_map(|role| {
+            builtin::names(role)
+                .into_iter()
+                .map(move |name| (role, name))
+        })
         .find(|(_, known)| *known == name)
         .map(|(role, name)| Loaded::Builtin { role, name })
         .ok_or_else(|| LoadError::UnknownBuiltin {

@@ -92,7 +92,11 @@ impl Curriculum for Strategy {
 
         let (mut failed, mut others): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for history in &input.histories {
-            let pool = if failed_so_far(history) { &mut failed } else { &mut others };
+            let pool = if failed_so_far(history) {
+                &mut failed
+            } else {
+                &mut others
+            };
             pool.push(history.prompt);
         }
         let quota = if i64::from(context.round) < settings.from_round {
@@ -101,7 +105,9 @@ impl Curriculum for Strategy {
             (settings.replay_share * wanted as f64).round() as usize
         };
         // Too few of one kind are made up for by the other.
-        let replays = quota.min(failed.len()).max(wanted.saturating_sub(others.len()));
+        let replays = quota
+            .min(failed.len())
+            .max(wanted.saturating_sub(others.len()));
         choose(&mut failed, replays);
         choose(&mut others, wanted - replays);
         log::write(

@@ -53,8 +53,7 @@ impl BestWorst {
         let best = with(group, Verdict::Accepted)
             .rev()
             .max_by(|a, b| a.p_yes.total_cmp(&b.p_yes))?;
-        let worst =
-            with(group, Verdict::Rejected).min_by(|a, b| a.p_yes.total_cmp(&b.p_yes))?;
+        let worst = with(group, Verdict::Rejected).min_by(|a, b| a.p_yes.total_cmp(&b.p_yes))?;
         (best.p_yes - worst.p_yes >= self.min_gap).then_some(Choice::Pair {
             group: position,
             chosen: best.index,

@@ -39,7 +39,10 @@ impl NoHarm {
     fn harm(&self, before: &[Metric], after: &[Metric]) -> Option<String> {
         let pair = |name| Some((find(before, name)?, find(after, name)?));
         let moved = |name: &str, verb: &str, before: &Metric, after: &Metric| {
-            format!("{name} {verb} from {:.3} to {:.3}", before.value, after.value)
+            format!(
+                "{name} {verb} from {:.3} to {:.3}",
+                before.value, after.value
+            )
         };
         if let Some((before, after)) = pair("understanding_accuracy")
             && after.high < before.low - self.tolerance

@@ -94,12 +94,7 @@ impl Cache {
         }
     }
 
-    fn try_store(
-        &self,
-        engine: &Engine,
-        component: &[u8],
-        compiled: &Component,
-    ) -> io::Result<()> {
+    fn try_store(&self, engine: &Engine, component: &[u8], compiled: &Component) -> io::Result<()> {
         let key = self.key()?;
         let file = self.file(engine, component);
         let code = compiled.serialize().map_err(io::Error::other)?;

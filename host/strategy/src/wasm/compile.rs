@@ -39,7 +39,9 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, LoadError> {
             // The engine is held weakly: the thread ends with it.
             loop {
                 thread::sleep(TICK);
-                let Some(engine) = ticked.upgrade() else { return };
+                let Some(engine) = ticked.upgrade() else {
+                    return;
+                };
                 engine.increment_epoch();
             }
         })

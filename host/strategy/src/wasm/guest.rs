@@ -197,8 +197,10 @@ impl Guest {
         let roles = match script_roles {
             None => program.prepared.exports.roles.clone(),
             Some(names) => {
-                let roles: BTreeSet<Role> =
-                    names.iter().filter_map(|name| Role::from_name(name)).collect();
+                let roles: BTreeSet<Role> = names
+                    .iter()
+                    .filter_map(|name| Role::from_name(name))
+                    .collect();
                 if roles.is_empty() {
                     return Err(LoadError::ScriptNoRole { path });
                 }
@@ -261,7 +263,11 @@ impl Guest {
     ///
     /// # Errors
     /// When it fails or refuses them.
-    pub(crate) fn configure(&self, role: Role, settings: &Settings) -> Result<Configured, LoadError> {
+    pub(crate) fn configure(
+        &self,
+        role: Role,
+        settings: &Settings,
+    ) -> Result<Configured, LoadError> {
         let configured = Configured {
             program: Arc::clone(&self.program),
             name: self.identity.name.clone(),

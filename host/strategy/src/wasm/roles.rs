@@ -36,9 +36,7 @@ impl Configured {
             round: context.round,
             failure,
         };
-        let mut session = self
-            .session(role, context.random(role))
-            .map_err(failed)?;
+        let mut session = self.session(role, context.random(role)).map_err(failed)?;
         session
             .begin(Allotment::call(&self.program.limits, answer_bytes))
             .map_err(failed)?;

@@ -47,7 +47,10 @@ impl Runtime {
         limits: Limits,
         directory: Option<PathBuf>,
     ) -> Result<Runtime, LoadError> {
-        Ok(Runtime::with_cache(limits, directory.map(Cache::in_directory)))
+        Ok(Runtime::with_cache(
+            limits,
+            directory.map(Cache::in_directory),
+        ))
     }
 
     fn with_cache(limits: Limits, cache: Option<Cache>) -> Runtime {
@@ -66,17 +69,17 @@ impl Runtime {
 
     /// Loads `PATH.wasm` or `PATH.rhai`.
     pub(crate) fn load(&self, path: &str) -> Result<Guest, LoadError> {
-        let file_name = Path::new(path)
-            .file_name()
-            .map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
+        let file_name = Path::new(path).file_name().map_or_else(
+            || path.to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         match Path::new(path).extension().and_then(|e| e.to_str()) {
             Some("wasm") => {
                 let bytes = read(path, self.limits.component_bytes)?;
                 let digest = digest(&bytes);
                 inspect::check_bytes(path, &bytes, &self.limits)?;
                 let engine = self.engine()?;
-                let component =
-                    compile::compile(path, engine, bytes, self.limits.compile_time)?;
+                let component = compile::compile(path, engine, bytes, self.limits.compile_time)?;
                 let program = Program {
                     path: path.to_owned(),
                     prepared: Arc::new(Prepared::new(path, engine, &component)?),

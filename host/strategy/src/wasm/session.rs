@@ -259,11 +259,7 @@ fn begin(store: &mut Store<HostState>, allotment: Allotment) -> Result<(), CallF
     Ok(())
 }
 
-fn failure(
-    store: &Store<HostState>,
-    allotment: Allotment,
-    error: &wasmtime::Error,
-) -> CallFailure {
+fn failure(store: &Store<HostState>, allotment: Allotment, error: &wasmtime::Error) -> CallFailure {
     let budget = &store.data().budget;
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {

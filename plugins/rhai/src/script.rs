@@ -1,0 +1,214 @@
+//! A script: compiled, with its constants and the roles that it defines.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rhai::packages::{Package, StandardPackage};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Module, ParseError, Position, Scope};
+
+use crate::exports::sc::strategy::about::Setting;
+use crate::exports::sc::strategy::script::ScriptError;
+use crate::helpers;
+use crate::parameters::{self, Constant};
+
+/// The roles: their names in the contract, the script's functions, and what these take.
+const ROLES: [(&str, &str, &[&str]); 4] = [
+    ("curriculum", "curriculum", &["input", "context"]),
+    ("data-filter", "data_filter", &["groups", "context"]),
+    (
+        "pair-selection",
+        "pair_selection",
+        &["groups", "objective", "context"],
+    ),
+    (
+        "quality-gate",
+        "quality_gate",
+        &["before", "after", "context"],
+    ),
+];
+
+/// Values that settings give to constants, by the constant's name.
+type Overrides = Rc<RefCell<BTreeMap<String, Dynamic>>>;
+
+pub struct Script {
+    ast: AST,
+    constants: Vec<Constant>,
+    roles: Vec<&'static str>,
+    packages: Packages,
+    /// Runs the top level; its variables answer to `overrides`.
+    top_level: Engine,
+    overrides: Overrides,
+    /// Runs the functions; knows the top level's constants.
+    engine: Engine,
+}
+
+/// What every engine has, made once.
+struct Packages {
+    standard: StandardPackage,
+    helpers: Rc<Module>,
+}
+
+impl Packages {
+    fn engine(&self) -> Engine {
+        let mut engine = Engine::new_raw();
+        self.standard.register_into_engine(&mut engine);
+        engine.register_global_module(Rc::clone(&self.helpers));
+        // Text is not code, and there is no clock to wait by.
+        engine.disable_symbol("eval");
+        engine.disable_symbol("sleep");
+        helpers::redirect_output(&mut engine);
+        engine
+    }
+}
+
+impl Script {
+    /// Compiles `source` and runs its top level.
+    pub fn load(source: &str) -> Result<Script, ScriptError> {
+        let packages = Packages {
+            standard: StandardPackage::new(),
+            helpers: Rc::new(helpers::module()),
+        };
+        let engine = packages.engine();
+        let ast = engine.compile(source).map_err(parse_error)?;
+        let overrides = Overrides::default();
+        let mut script = Script {
+            constants: parameters::constants(&ast, source)?,
+            roles: defined_roles(&ast)?,
+            top_level: top_level_engine(&packages, &overrides),
+            packages,
+            ast,
+            overrides,
+            engine,
+        };
+        script.run_top_level().map_err(|error| {
+            let (position, message) = explain(*error);
+            script_error(position, message)
+        })?;
+        Ok(script)
+    }
+
+    /// The names of the roles that the script defines.
+    pub fn roles(&self) -> Vec<String> {
+        self.roles.iter().map(|role| (*role).to_owned()).collect()
+    }
+
+    pub fn constants(&self) -> &[Constant] {
+        &self.constants
+    }
+
+    /// Gives the constants the values of `settings` and runs the top level with them.
+    pub fn configure(&mut self, settings: Vec<Setting>) -> Result<(), String> {
+        let mut changed = BTreeMap::new();
+        for setting in settings {
+            let constant = self
+                .constants
+                .iter()
+                .find(|constant| constant.key == setting.name)
+                .ok_or_else(|| format!("`{}` is no parameter of this script", setting.name))?;
+            changed.insert(constant.name.clone(), parameters::to_dynamic(setting.value));
+        }
+        self.overrides.replace(changed);
+        self.run_top_level().map_err(|error| located(*error))
+    }
+
+    /// Runs the top level, and makes its constants known to all functions.
+    fn run_top_level(&mut self) -> Result<(), Box<EvalAltResult>> {
+        let mut scope = Scope::new();
+        self.top_level.run_ast_with_scope(&mut scope, &self.ast)?;
+        let mut globals = Module::new();
+        for (name, is_constant, value) in scope.iter() {
+            if is_constant {
+                globals.set_var(name, value);
+            }
+        }
+        // Under the same name a setting beats what the text says.
+        for (name, value) in self.overrides.borrow().iter() {
+            globals.set_var(name.as_str(), value.clone());
+        }
+        self.engine = self.packages.engine();
+        self.engine.register_global_module(Rc::new(globals));
+        Ok(())
+    }
+
+    /// Calls a role's function.
+    pub fn call(&self, name: &str, arguments: Vec<Dynamic>) -> Result<Dynamic, String> {
+        let options = rhai::CallFnOptions::new().eval_ast(false);
+        self.engine
+            .call_fn_with_options(options, &mut Scope::new(), &self.ast, name, arguments)
+            .map_err(|error| located(*error))
+    }
+}
+
+/// An engine for the top level, where a constant that is computed from a parameter must see the
+/// value that was set. (Asking for every variable is slow, so functions run on another engine.)
+#[expect(
+    deprecated,
+    reason = "`on_var` is marked so for being volatile; the version is pinned"
+)]
+fn top_level_engine(packages: &Packages, overrides: &Overrides) -> Engine {
+    let mut engine = packages.engine();
+    let overrides = Rc::clone(overrides);
+    engine.on_var(move |name, _, _| Ok(overrides.borrow().get(name).cloned()));
+    engine
+}
+
+/// The roles whose functions the script defines.
+fn defined_roles(ast: &AST) -> Result<Vec<&'static str>, ScriptError> {
+    let mut roles = Vec::new();
+    for (role, name, parameters) in ROLES {
+        let mut arities = ast
+            .iter_functions()
+            .filter(|function| function.name == name)
+            .map(|function| function.params.len())
+            .peekable();
+        if arities.peek().is_none() {
+            continue;
+        }
+        if !arities.any(|arity| arity == parameters.len()) {
+            return Err(script_error(
+                Position::NONE,
+                format!("`{name}` must be `fn {name}({})`", parameters.join(", ")),
+            ));
+        }
+        roles.push(role);
+    }
+    Ok(roles)
+}
+
+pub fn script_error(position: Position, message: String) -> ScriptError {
+    let number = |part: Option<usize>| part.and_then(|p| u32::try_from(p).ok()).unwrap_or(0);
+    ScriptError {
+        message,
+        line: number(position.line()),
+        column: number(position.position()),
+    }
+}
+
+fn parse_error(error: ParseError) -> ScriptError {
+    script_error(error.position(), error.err_type().to_string())
+}
+
+/// Where the innermost cause lies, and what it is.
+fn explain(mut error: EvalAltResult) -> (Position, String) {
+    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = error {
+        error = *inner;
+    }
+    let position = error.take_position();
+    let message = match &error {
+        EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
+        EvalAltResult::Exit(..) => "a script has nothing to `exit` from".to_owned(),
+        other => other.to_string(),
+    };
+    (position, message)
+}
+
+/// An error with its place, in one line.
+fn located(error: EvalAltResult) -> String {
+    let (position, message) = explain(error);
+    match (position.line(), position.position()) {
+        (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
+        (Some(line), None) => format!("line {line}: {message}"),
+        _ => message,
+    }
+}
