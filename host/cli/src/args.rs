@@ -100,6 +100,15 @@ pub struct RunArguments {
     /// Peak learning rate.
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
+    /// Held-out prompts to draw for before and after the run, and labelled images to judge; rounds
+    /// are measured on 400 at most.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        allow_negative_numbers = true
+    )]
+    pub evaluate: u32,
     /// Print one JSON object a line on stdout, the last one the summary.
     #[arg(long)]
     pub json: bool,

@@ -16,7 +16,7 @@ pub struct Mistake {
 
 impl Mistake {
     /// A mistake as an error.
-    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    pub fn error(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Mistake {
             message: message.into(),
             hint: hint.into(),

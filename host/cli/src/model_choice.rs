@@ -40,7 +40,7 @@ pub fn name(folder: Option<&Path>) -> String {
 /// The guidance asked for, or the model's own.
 pub fn guidance(model: &JanusModel, asked: Option<f64>) -> anyhow::Result<f64> {
     match asked {
-        Some(guidance) if !(0.0..=100.0).contains(&guidance) => Err(Mistake::new(
+        Some(guidance) if !(0.0..=100.0).contains(&guidance) => Err(Mistake::error(
             format!("`--guidance` is {guidance}; expected a number from 0 to 100"),
             "1 draws without guidance; Janus-Pro's own is 5",
         )),

@@ -100,7 +100,11 @@ pub fn verification(report: &Report) -> String {
     }
     let failed = report.tensors.iter().filter(|t| !t.passed).count();
     let _ = match failed {
-        0 => writeln!(table, "all {} tensors are as expected", report.tensors.len()),
+        0 => writeln!(
+            table,
+            "all {} tensors are as expected",
+            report.tensors.len()
+        ),
         _ => writeln!(table, "{failed} of {} tensors differ", report.tensors.len()),
     };
     table

@@ -116,4 +116,15 @@ mod tests {
         assert_eq!(parse_answer("Underscore: 1"), Verdict::Unparsed);
         assert_eq!(parse_answer("The score is -1."), Verdict::Unparsed);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_verdict_and_a_final_score_decides(text in "\\PC{0,60}") {
+            let _ = parse_answer(&text);
+            if !text.to_lowercase().contains("score") {
+                let answered = format!("{text}. The score is 1.");
+                proptest::prop_assert_eq!(parse_answer(&answered), Verdict::Accepted);
+            }
+        }
+    }
 }

@@ -263,3 +263,170 @@ pub fn choices(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::candidate::{Candidate, Verdict};
+    use crate::plan::{PlannedPrompt, Sampling};
+    use crate::prompt::Prompt;
+
+    /// Groups whose candidates have the given indices.
+    fn groups(indices: &[&[u32]]) -> Vec<Group> {
+        indices
+            .iter()
+            .zip(0..)
+            .map(|(indices, id)| Group {
+                prompt: Prompt {
+                    id,
+                    text: "a ring".into(),
+                    category: String::new(),
+                    tags: Vec::new(),
+                },
+                candidates: indices
+                    .iter()
+                    .map(|&index| Candidate {
+                        index,
+                        p_yes: 0.5,
+                        verdict: Verdict::Unparsed,
+                        answer: String::new(),
+                        log_prob: -1.0,
+                        image_hash: 0,
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn a_plan() -> RoundPlan {
+        RoundPlan {
+            prompts: vec![
+                PlannedPrompt {
+                    prompt: 3,
+                    images: 2,
+                    weight: 1.0,
+                    replayed: false,
+                };
+                1
+            ],
+            sampling: Sampling::default(),
+            objective: Objective::Sft,
+            epochs: 2,
+            learning_rate_scale: 1.0,
+        }
+    }
+
+    const BOUNDS: PlanBounds = PlanBounds {
+        prompt_count: 5,
+        max_images: 8,
+        max_epochs: 4,
+    };
+
+    #[track_caller]
+    fn check<T>(answer: Result<T, InvalidAnswer>, expected: &str) {
+        let found = answer
+            .map(|_| "accepted".to_owned())
+            .unwrap_or_else(|e| e.to_string());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn plans() {
+        let check = |change: fn(&mut RoundPlan), expected: &str| {
+            let mut changed = a_plan();
+            change(&mut changed);
+            check(plan(&changed, &BOUNDS), expected);
+        };
+        check(|_| (), "accepted");
+        check(
+            |plan| plan.prompts[0].prompt = 5,
+            "`plan.prompts[0].prompt` is 5; expected a prompt id below 5",
+        );
+        check(
+            |plan| plan.prompts.push(plan.prompts[0]),
+            "`plan.prompts[1].prompt` is 3; expected each prompt once",
+        );
+        check(
+            |plan| plan.prompts[0].images = 9,
+            "`plan.prompts` is 9 images in all; expected at most 8",
+        );
+        check(
+            |plan| plan.prompts[0].weight = f64::INFINITY,
+            "`plan.prompts[0].weight` is inf; expected a finite weight above 0 and at most 1000",
+        );
+        check(
+            |plan| plan.learning_rate_scale = f64::NAN,
+            "`plan.learning-rate-scale` is NaN; expected a number from 0.001 to 100",
+        );
+        check(
+            |plan| plan.epochs = 5,
+            "`plan.epochs` is 5; expected 1 to 4",
+        );
+    }
+
+    #[test]
+    fn decisions_have_the_shape_of_the_groups() {
+        let groups = groups(&[&[0, 1], &[0]]);
+        let keep = || FilterDecision::Keep;
+        check(
+            decisions(&[vec![keep(), keep()], vec![keep()]], &groups),
+            "accepted",
+        );
+        check(
+            decisions(&[vec![keep(), keep()]], &groups),
+            "`decisions` is 1 groups long; expected 2 groups, as given",
+        );
+        check(
+            decisions(&[vec![keep()], vec![keep()]], &groups),
+            "`decisions[0]` is 1 decisions long; expected 2 decisions, one a candidate",
+        );
+        check(
+            decisions(
+                &[vec![keep(), FilterDecision::Drop(" ".into())], vec![keep()]],
+                &groups,
+            ),
+            "`decisions[0][1].drop` is empty; expected a reason",
+        );
+    }
+
+    proptest! {
+        /// Whatever is chosen: what passes can be looked up and used, and what fails is named.
+        #[test]
+        fn accepted_choices_can_be_used(
+            group in 0_u32..4,
+            chosen in 0_u32..6,
+            rejected in 0_u32..6,
+            weight in prop_oneof![
+                any::<f64>(),
+                Just(0.0),
+                Just(f64::NAN),
+                0.1..2.0_f64,
+            ],
+            pair in any::<bool>(),
+            objective in prop_oneof![Just(Objective::Dpo), Just(Objective::Sft)],
+        ) {
+            let groups = groups(&[&[0, 2, 5], &[1], &[]]);
+            let choice = if pair {
+                Choice::Pair { group, chosen, rejected, weight }
+            } else {
+                Choice::Target { group, candidate: chosen, weight }
+            };
+            let has = |index: u32| groups
+                .get(group as usize)
+                .is_some_and(|g| g.candidates.iter().any(|c| c.index == index));
+            let usable = has(chosen)
+                && (!pair || (has(rejected) && chosen != rejected))
+                && weight.is_finite() && weight > 0.0 && weight <= 1e3
+                && pair == (objective == Objective::Dpo);
+            match choices(&[choice], &groups, objective) {
+                Ok(()) => prop_assert!(usable),
+                Err(error) => {
+                    prop_assert!(!usable);
+                    prop_assert!(error.field.starts_with("choices[0]."));
+                }
+            }
+        }
+    }
+}

@@ -82,6 +82,9 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
     let mut settings = RunSettings::defaults(arguments.objective.into());
     settings.seed = arguments.seed;
     settings.rounds = arguments.rounds;
+    settings.evaluation.prompts = arguments.evaluate;
+    settings.evaluation.labelled = arguments.evaluate;
+    settings.evaluation.round_prompts = settings.evaluation.round_prompts.min(arguments.evaluate);
     let numbers = [
         (&mut settings.prompts_per_round, arguments.prompts),
         (&mut settings.images_per_prompt, arguments.images_per_prompt),
@@ -97,7 +100,7 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
         settings.sampling.guidance = guidance;
     }
     settings.check().map_err(|error| {
-        Mistake::new(
+        Mistake::error(
             error.to_string(),
             "`sc-host run --help` lists the options and their defaults",
         )

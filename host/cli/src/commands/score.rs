@@ -30,7 +30,7 @@ struct Score {
 
 pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
     if arguments.images_per_prompt == 0 {
-        return Err(Mistake::new(
+        return Err(Mistake::error(
             "`--images-per-prompt` is 0; expected at least 1",
             "one image a prompt is what the score is defined on",
         ));
@@ -95,7 +95,7 @@ fn read_prompts(file: &Path) -> anyhow::Result<Vec<Prompt>> {
     let bytes = std::fs::read(file)
         .with_context(|| format!("cannot read `--prompts {}`", file.display()))
         .map_err(|error| {
-            Mistake::new(
+            Mistake::error(
                 format!("{error:#}"),
                 "give a text file with one prompt a line",
             )
@@ -103,7 +103,7 @@ fn read_prompts(file: &Path) -> anyhow::Result<Vec<Prompt>> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Mistake::new(
+        Mistake::error(
             format!("`--prompts {}`: line {line} is not UTF-8", file.display()),
             "save the file as UTF-8",
         )
@@ -122,7 +122,7 @@ fn read_prompts(file: &Path) -> anyhow::Result<Vec<Prompt>> {
         })
         .collect();
     if prompts.is_empty() {
-        return Err(Mistake::new(
+        return Err(Mistake::error(
             format!("`--prompts {}` holds no prompt", file.display()),
             "write one prompt a line",
         ));

@@ -1,0 +1,8 @@
+//! Tests of the real program, from outside: what is typed, printed and left on disk.
+
+mod bad_input;
+mod commands;
+mod effect;
+mod runs;
+mod strategies;
+mod support;

@@ -1,0 +1,187 @@
+//! Whole runs: what they print, what they leave, and that they repeat.
+
+use std::fs;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::support::{files, folder, in_repository, ledger, repository_path, rows, small_run};
+
+/// Weights that training may change, by the start of their names.
+const TRAINED: [&str; 4] = [
+    "model.language_model.layers.",
+    "model.language_model.norm.",
+    "model.generation_aligner.",
+    "model.generation_head.",
+];
+
+#[test]
+fn prints_events_and_leaves_what_the_readme_says() {
+    let folder = folder();
+    let plugin = repository_path("plugins/curriculum.wasm");
+    let outcome = small_run(folder.path(), &["--strategy", &plugin, "--seed", "5"]).succeeded();
+    let events = outcome.json_lines();
+    assert!(events.iter().all(|event| event["event"].is_string()));
+    let summary = events.last().expect("a summary");
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(
+        (&summary["run"], &summary["seed"]),
+        (&"out".into(), &5.into())
+    );
+    assert_eq!(summary["rounds"], 2);
+    for side in ["before", "after"] {
+        for figure in [
+            "nonunified",
+            "generation_accuracy",
+            "understanding_accuracy",
+            "weak_generation_share",
+        ] {
+            let figure = &summary[side][figure];
+            let at = |key: &str| figure[key].as_f64().expect("a number");
+            assert!(0.0 <= at("low") && at("low") <= at("value"), "{figure}");
+            assert!(at("value") <= at("high") && at("high") <= 1.0, "{figure}");
+            assert!(figure["n"].is_u64());
+        }
+        assert_eq!(summary[side]["nonunified"]["unparsed"], 0);
+    }
+
+    let out = folder.path().join("out");
+    let stored: Value =
+        serde_json::from_slice(&fs::read(out.join("summary.json")).expect("a summary"))
+            .expect("JSON");
+    let mut without_run = summary.clone();
+    without_run
+        .as_object_mut()
+        .expect("an object")
+        .remove("run");
+    assert_eq!(stored, without_run);
+    for name in [
+        "config.toml",
+        "images/before.png",
+        "images/after.png",
+        "images/after/00.png",
+    ] {
+        assert!(out.join(name).is_file(), "{name}");
+    }
+    let metrics = rows(&out.join("metrics.jsonl"));
+    let rounds: Vec<&Value> = metrics.iter().map(|row| &row["round"]).collect();
+    assert_eq!(rounds, [0, 1, 2]);
+    assert!(metrics[1]["evaluation"]["by_category"]["spatial"]["nonunified"]["n"].is_u64());
+
+    let text = fs::read_to_string(out.join("ledger.jsonl")).expect("a ledger");
+    assert_eq!(text.lines().count(), 8, "four decisions a round");
+    let place = folder.path().display().to_string();
+    for (name, bytes) in files(&out) {
+        let found = String::from_utf8_lossy(&bytes);
+        assert!(!found.contains(&place), "{} names a place", name.display());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
+    let plugin = repository_path("plugins/curriculum.wasm");
+    let script = repository_path("scripts/filter.rhai");
+    let leave = |seed: &str| {
+        let folder = folder();
+        small_run(
+            folder.path(),
+            &["--strategy", &plugin, "--strategy", &script, "--seed", seed],
+        )
+        .succeeded();
+        let mut left = files(&folder.path().join("out"));
+        assert!(left.remove("timings.jsonl".as_ref()).is_some());
+        left
+    };
+    let (first, second, other) = (leave("3"), leave("3"), leave("4"));
+    for (name, bytes) in &first {
+        assert!(
+            second.get(name) == Some(bytes),
+            "{} differs",
+            name.display()
+        );
+    }
+    assert_eq!(first.len(), second.len());
+    assert!(first != other, "the seed changes something");
+}
+
+#[test]
+fn only_the_generation_path_changes() {
+    for objective in ["sft", "dpo"] {
+        let folder = folder();
+        small_run(
+            folder.path(),
+            &["--objective", objective, "--prompts", "80"],
+        )
+        .succeeded();
+        let base = fs::read(in_repository("models/tiny/model.safetensors")).expect("the base");
+        let trained = fs::read(folder.path().join("out/model/model.safetensors")).expect("a model");
+        let (base, trained) = (
+            SafeTensors::deserialize(&base).expect("weights"),
+            SafeTensors::deserialize(&trained).expect("weights"),
+        );
+        assert_eq!(base.names().len(), trained.names().len());
+        for (name, tensor) in base.tensors() {
+            let after = trained.tensor(&name).expect("the same names");
+            let same = tensor.data() == after.data();
+            let may_change = TRAINED.iter().any(|start| name.starts_with(start));
+            assert_eq!(same, !may_change, "{objective}: {name}");
+            assert_eq!(
+                (tensor.dtype(), tensor.shape()),
+                (after.dtype(), after.shape())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_round_that_keeps_nothing_trains_nothing_and_says_so() {
+    let folder = folder();
+    let outcome = small_run(
+        folder.path(),
+        &["--rounds", "1", "--set", "data-filter.min_margin=0.5"],
+    )
+    .succeeded();
+    assert!(outcome.stdout.contains(r#""event":"nothing_to_train_on""#));
+    let out = folder.path().join("out");
+    assert_eq!(ledger(&out, "data-filter")[0]["kept"], 0);
+    let record = &rows(&out.join("metrics.jsonl"))[1];
+    assert_eq!(record["training"]["steps"], 0);
+    let events = outcome.json_lines();
+    let summary = events.last().expect("a summary");
+    assert_eq!(summary["before"], summary["after"]);
+    let base = fs::read(in_repository("models/tiny/model.safetensors")).expect("the base");
+    let model = fs::read(out.join("model/model.safetensors")).expect("the model");
+    let (base, model) = (
+        SafeTensors::deserialize(&base).expect("weights"),
+        SafeTensors::deserialize(&model).expect("weights"),
+    );
+    for (name, tensor) in base.tensors() {
+        assert!(
+            tensor.data() == model.tensor(&name).expect("a tensor").data(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn without_json_people_get_a_table_and_the_way_to_the_pictures() {
+    let folder = folder();
+    let outcome = crate::support::sc_host(
+        folder.path(),
+        &[&["run", "--rounds", "1"], &crate::support::SMALL[..]].concat(),
+    )
+    .succeeded();
+    for expected in [
+        "Nonunified score",
+        "generation accuracy",
+        "before",
+        "after",
+        "runs/1/images",
+    ] {
+        assert!(
+            outcome.stdout.contains(expected),
+            "{expected}: {}",
+            outcome.stdout
+        );
+    }
+}
