@@ -212,6 +212,11 @@ fn load_one(spec: &str, runtime: &Runtime) -> Result<Loaded, LoadError> {
     let Some(name) = spec.strip_prefix(BUILTIN_PREFIX) else {
         return runtime.load(spec).map(Loaded::Guest);
     };
+    let known: Vec<String> = Role::ALL
+        .into_iter()
+        .flat_map(builtin::names)
+        .map(str::to_owned)
+        .collect();
     Role::ALL
         .into_iter()
         .flat_map(|role| {
@@ -223,7 +228,7 @@ fn load_one(spec: &str, runtime: &Runtime) -> Result<Loaded, LoadError> {
         .map(|(role, name)| Loaded::Builtin { role, name })
         .ok_or_else(|| LoadError::UnknownBuiltin {
             name: name.to_owned(),
-            suggestion: closest(spec, &builtin_names()),
+            suggestion: closest(name, &known).map(|known| format!("{BUILTIN_PREFIX}{known}")),
         })
 }
 

@@ -4,10 +4,11 @@
 mod common;
 
 use common::{bounds, context, groups, histories, load, metrics, past, prompts};
+use sc_core::candidate::{Candidate, Group, Verdict};
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::plan::{CurriculumDecision, RoundPlan};
-use sc_strategy::{CallContext, CurriculumInput, StrategySet};
+use sc_strategy::{CallContext, CurriculumInput, StrategySet, builtin_names};
 
 fn plan(set: &StrategySet, context: &CallContext, count: u32) -> RoundPlan {
     let (prompts, histories, past) = (prompts(count), histories(count), past());
@@ -71,4 +72,139 @@ fn replays_are_failed_prompts_from_the_round_on_that_is_set() {
         );
         assert_eq!(plan.prompts.len(), 64);
     }
+}
+
+#[test]
+fn uniform_draws_other_prompts_each_round_and_the_same_for_the_same_seed() {
+    let set = load(&[], &[]);
+    let first = plan(&set, &context(1), 400);
+    assert_eq!(first, plan(&set, &context(1), 400));
+    assert_ne!(first, plan(&set, &context(2), 400));
+    assert_eq!(first.prompts.len(), 64);
+    assert!(first.prompts.iter().all(|planned| !planned.replayed));
+}
+
+/// A group of candidates with these p-yes, accepted from 0.5 on, and all images different.
+fn group(p_yes: &[f64]) -> Group {
+    Group {
+        prompt: prompts(1).remove(0),
+        candidates: p_yes
+            .iter()
+            .zip(0..)
+            .map(|(&p_yes, index)| Candidate {
+                index,
+                p_yes,
+                verdict: if p_yes >= 0.5 {
+                    Verdict::Accepted
+                } else {
+                    Verdict::Rejected
+                },
+                answer: String::new(),
+                log_prob: -1.0,
+                image_hash: u64::from(index),
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn verdict_drops_what_is_unparsed_undecided_or_seen_before() {
+    let mut group = group(&[0.9, 0.6, 0.1, 0.95, 0.45, 0.7]);
+    group.candidates[2].image_hash = 0;
+    group.candidates[3].verdict = Verdict::Unparsed;
+    let set = load(&[], &["data-filter.min_margin=0.2"]);
+    let reply = set
+        .data_filter
+        .strategy
+        .filter(&context(1), &[group])
+        .unwrap();
+    let drop = |reason: &str| FilterDecision::Drop(reason.into());
+    assert_eq!(
+        reply.answer,
+        [[
+            FilterDecision::Keep,
+            drop("undecided"),
+            drop("duplicate"),
+            drop("unparsed"),
+            drop("undecided"),
+            // |0.7 − 0.5| is a little less than 0.2 in binary.
+            drop("undecided"),
+        ]]
+    );
+}
+
+#[test]
+fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
+    let groups = [
+        group(&[0.3, 0.95, 0.1, 0.95, 0.1]),
+        group(&[0.6, 0.7]),
+        group(&[0.1, 0.2]),
+        group(&[0.55, 0.45]),
+    ];
+    let set = load(&[], &[]);
+    let select = |objective| {
+        set.pair_selection
+            .strategy
+            .select(&context(1), &groups, objective)
+            .unwrap()
+            .answer
+    };
+    // Of equals the first; no pair without both verdicts or with too small a gap.
+    assert_eq!(
+        select(Objective::Dpo),
+        [Choice::Pair {
+            group: 0,
+            chosen: 1,
+            rejected: 2,
+            weight: 1.0
+        }]
+    );
+    let target = |candidate| Choice::Target {
+        group: 0,
+        candidate,
+        weight: 1.0,
+    };
+    assert_eq!(select(Objective::Sft), [target(1), target(3)]);
+}
+
+#[test]
+fn no_harm_rolls_back_only_what_is_significantly_worse() {
+    let kept = |after: (u64, u64), settings: &[&str]| {
+        let set = load(&[], settings);
+        let reply = set
+            .quality_gate
+            .strategy
+            .decide(&context(1), &metrics(300, 500), &metrics(after.0, after.1))
+            .unwrap();
+        matches!(reply.answer, GateDecision::Keep { .. })
+    };
+    assert!(kept((200, 500), &[]));
+    assert!(kept((310, 490), &[]));
+    assert!(!kept((200, 400), &[]));
+    assert!(!kept((400, 500), &[]));
+    assert!(kept((400, 500), &["quality-gate.tolerance=0.2"]));
+}
+
+#[test]
+fn builtins_are_named_and_keep_their_state() {
+    assert_eq!(
+        builtin_names(),
+        [
+            "builtin:uniform",
+            "builtin:replay",
+            "builtin:verdict",
+            "builtin:best-worst",
+            "builtin:no-harm"
+        ]
+    );
+    let set = load(&["builtin:best-worst"], &["pair-selection.accept=0.5"]);
+    assert_eq!(set.pair_selection.identity.settings["accept"], 0.5);
+    let mut context = context(1);
+    context.state = vec![1, 2, 3];
+    let reply = set
+        .data_filter
+        .strategy
+        .filter(&context, &groups(2, 2))
+        .unwrap();
+    assert_eq!(reply.state, [1, 2, 3]);
 }

@@ -6,11 +6,10 @@ mod common;
 use std::fs;
 
 use common::{bounds, context, groups, histories, load, metrics, past, prompts, runtime};
-use sc_core::candidate::Verdict;
-use sc_core::choice::{Choice, FilterDecision, Objective};
+use sc_core::choice::{Choice, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::plan::CurriculumDecision;
-use sc_strategy::{CallFailure, CurriculumInput, LoadError, StrategySet, Value};
+use sc_strategy::{CallFailure, CurriculumInput, LoadError, StrategySet};
 
 /// Loads the script `text`.
 fn script(text: &str, settings: &[&str]) -> Result<StrategySet, LoadError> {
@@ -56,4 +55,220 @@ fn the_pair_script_answers_like_the_builtin() {
         assert!(expected.len() > 20);
         assert_eq!(expected, answer(&script), "{objective}");
     }
+}
+
+fn gate(set: &StrategySet, round: u32, state: &[u8], after: [u64; 2]) -> (GateDecision, Vec<u8>) {
+    let mut context = context(round);
+    context.state = state.to_vec();
+    let reply = set
+        .quality_gate
+        .strategy
+        .decide(&context, &metrics(300, 500), &metrics(after[0], after[1]))
+        .unwrap();
+    (reply.answer, reply.state)
+}
+
+#[test]
+fn the_gate_script_remembers_rounds_that_were_undone() {
+    let set = load(&["scripts/gate.rhai"], &[]);
+    let (good, bad) = ([200, 500], [200, 400]);
+    let (answer, state) = gate(&set, 1, &[], good);
+    assert!(matches!(answer, GateDecision::Keep { .. }));
+    let (answer, state) = gate(&set, 2, &state, bad);
+    let reason = "understanding_accuracy fell".to_owned();
+    assert_eq!(
+        answer,
+        GateDecision::RollBack {
+            reason: reason.clone()
+        }
+    );
+    assert_eq!(state, br#"{"undone":1}"#);
+    let (answer, kept) = gate(&set, 3, &state, bad);
+    assert_eq!(answer, GateDecision::Stop { reason });
+    // Without `remember` the state stays.
+    assert_eq!(kept, state);
+    let (answer, _) = gate(&set, 1, &[], [400, 500]);
+    assert!(matches!(answer, GateDecision::RollBack { .. }));
+    let patient = load(&["scripts/gate.rhai"], &["quality-gate.patience=1"]);
+    assert!(matches!(
+        gate(&patient, 1, &[], bad).0,
+        GateDecision::Stop { .. }
+    ));
+}
+
+fn reason(text: &str, settings: &[&str]) -> String {
+    let set = script(text, settings).unwrap();
+    match gate(&set, 1, &[], [1, 1]).0 {
+        GateDecision::Keep { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn constants_are_parameters_and_seen_by_all_functions() {
+    let text = r#"
+        // How far.
+        const MARGIN = 0.25;
+        const TIMES = -3;
+        const ON = true;
+        const WORD = "w"; // What to say.
+        const TWICE = MARGIN * 2.0;
+        const LIST = [1, 2];
+        fn inner() { `${MARGIN} ${TIMES} ${ON} ${WORD} ${TWICE} ${LIST.len()}` }
+        fn quality_gate(before, after, context) { keep(inner()) }
+    "#;
+    assert_eq!(reason(text, &[]), "0.25 -3 true w 0.5 2");
+    assert_eq!(
+        reason(
+            text,
+            &[
+                "quality-gate.margin=1",
+                "quality-gate.times=7",
+                "quality-gate.on=false",
+                "quality-gate.word=x y",
+            ]
+        ),
+        "1.0 7 false x y 2.0 2"
+    );
+    let set = script(text, &["quality-gate.times=7"]).unwrap();
+    let settings = serde_json::to_value(&set.quality_gate.identity.settings).unwrap();
+    assert_eq!(
+        settings,
+        serde_json::json!({"margin": 0.25, "times": 7, "on": true, "word": "w"})
+    );
+    // Neither what is computed nor what is no simple value is a parameter.
+    assert!(script(text, &["quality-gate.twice=1"]).is_err());
+    assert!(script(text, &["quality-gate.list=1"]).is_err());
+}
+
+#[test]
+fn a_parameter_does_not_change_a_local_variable_of_its_name() {
+    let text = "const x = 1;
+        fn other(x) { x }
+        fn quality_gate(before, after, context) { let x = 5; keep(`${x} ${other(6)}`) }";
+    assert_eq!(reason(text, &["quality-gate.x=2"]), "5 6");
+}
+
+#[test]
+fn a_script_is_identified_by_its_file() {
+    let set = load(&["scripts/filter.rhai"], &[]);
+    let identity = &set.data_filter.identity;
+    assert_eq!(identity.name, "filter");
+    assert_eq!(identity.source, "filter.rhai");
+    let digest = identity.digest.as_deref().unwrap();
+    assert!(digest.starts_with("sha256:") && digest.len() == 71);
+    assert_eq!(set.quality_gate.identity.name, "builtin:no-harm");
+    assert_eq!(set.quality_gate.identity.digest, None);
+}
+
+#[test]
+fn errors_of_scripts_carry_line_and_column() {
+    for (body, expected) in [
+        (
+            "\n  nonsense()",
+            "line 2, column 3: Function not found: nonsense",
+        ),
+        ("\n\n throw \"too bad\"", "line 3, column 2: too bad"),
+        (
+            "1",
+            "what `quality_gate` returns must be keep(reason), roll_back(reason) or stop(reason), not i64",
+        ),
+        ("", "not nothing"),
+        ("drop(\"x\")", "not drop(reason)"),
+        ("keep(1)", "line 1, column 43: Function not found: keep"),
+        ("remember(0.0 / 0.0); keep(\"\")", "no finite number"),
+        ("remember(|x| x); keep(\"\")", "cannot be kept"),
+    ] {
+        let text = format!("fn quality_gate(before, after, context) {{ {body} }}");
+        let set = script(&text, &[]).unwrap();
+        let error = set
+            .quality_gate
+            .strategy
+            .decide(&context(2), &[], &[])
+            .unwrap_err();
+        assert!(matches!(error.failure, CallFailure::Refused(_)), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(expected), "{body}: {message}");
+        assert!(message.contains("`mine`"), "{message}");
+    }
+}
+
+#[test]
+fn a_script_fills_several_roles_and_plans_rounds() {
+    let text = r#"
+        const COUNT = 3;
+        fn curriculum(input, context) {
+            if context.round > 2 { return stop("enough"); }
+            let plan = [];
+            for history in input.histories {
+                if plan.len() < COUNT && history.attempts > 0 && history.accepted == 0 {
+                    plan.push(#{ prompt: history.prompt, images: 2, weight: 2, replayed: true });
+                }
+            }
+            plan.push(input.prompts[0].id);
+            #{ prompts: plan, epochs: 1, sampling: #{ temperature: 0.5 } }
+        }
+        fn pair_selection(groups, objective, context) {
+            [pair(0, 0, 1), pair(1, 1, 0, 0.5)]
+        }
+    "#;
+    let set = script(text, &["curriculum.count=2"]).unwrap();
+    assert_eq!(set.pair_selection.identity.name, "mine");
+    assert_eq!(set.curriculum.identity.settings["count"], 2);
+    assert_eq!(set.pair_selection.identity.settings["count"], 3);
+    let (prompts, histories, past) = (prompts(9), histories(9), past());
+    let (bounds, defaults) = bounds(9);
+    let input = CurriculumInput {
+        prompts: &prompts,
+        histories: &histories,
+        past: &past,
+        bounds,
+        defaults,
+    };
+    let plan = |round| {
+        set.curriculum
+            .strategy
+            .plan(&context(round), &input)
+            .unwrap()
+            .answer
+    };
+    let CurriculumDecision::Round(round) = plan(1) else {
+        panic!("stopped")
+    };
+    let ids: Vec<(u32, u32, f64, bool)> = round
+        .prompts
+        .iter()
+        .map(|p| (p.prompt, p.images, p.weight, p.replayed))
+        .collect();
+    assert_eq!(
+        ids,
+        [(1, 2, 2.0, true), (4, 2, 2.0, true), (0, 8, 1.0, false)]
+    );
+    assert_eq!((round.epochs, round.sampling.temperature), (1, 0.5));
+    assert_eq!(round.sampling.guidance, defaults.sampling.guidance);
+    assert_eq!(plan(3), CurriculumDecision::Stop("enough".into()));
+    let pairs = set
+        .pair_selection
+        .strategy
+        .select(&context(1), &groups(2, 2), Objective::Dpo)
+        .unwrap();
+    assert_eq!(
+        pairs.answer[1],
+        Choice::Pair {
+            group: 1,
+            chosen: 1,
+            rejected: 0,
+            weight: 0.5
+        }
+    );
+}
+
+#[test]
+fn scripts_share_the_random_sequence_of_their_call() {
+    let text = "fn quality_gate(before, after, context) {
+        let a = random(); let b = random(10);
+        if a < 0.0 || a >= 1.0 || b < 0 || b > 9 { throw \"range\" }
+        keep(`${a} ${b}`)
+    }";
+    assert_eq!(reason(text, &[]), reason(text, &[]));
 }

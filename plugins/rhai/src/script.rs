@@ -197,7 +197,6 @@ fn explain(mut error: EvalAltResult) -> (Position, String) {
     let position = error.take_position();
     let message = match &error {
         EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
-        EvalAltResult::Exit(..) => "a script has nothing to `exit` from".to_owned(),
         other => other.to_string(),
     };
     (position, message)

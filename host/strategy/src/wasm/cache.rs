@@ -165,3 +165,70 @@ fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> [u8; TAG_BYTES] {
         .finalize()
         .into()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &str = "(component (core module (func (export \"f\"))))";
+
+    fn stored() -> (tempfile::TempDir, Cache, Engine, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::in_directory(directory.path().join("cache"));
+        let engine = Engine::default();
+        let bytes = wat::parse_str(COMPONENT).unwrap();
+        assert!(cache.load(&engine, &bytes).is_none());
+        cache.store(&engine, &bytes, &Component::new(&engine, &bytes).unwrap());
+        (directory, cache, engine, bytes)
+    }
+
+    #[test]
+    fn gives_back_what_was_stored_for_the_same_component_and_engine() {
+        let (_directory, cache, engine, bytes) = stored();
+        assert!(cache.load(&engine, &bytes).is_some());
+        assert!(cache.load(&engine, &bytes[1..]).is_none());
+        let mut other = wasmtime::Config::new();
+        other.consume_fuel(true);
+        assert!(cache.load(&Engine::new(&other).unwrap(), &bytes).is_none());
+    }
+
+    #[test]
+    fn code_that_is_changed_cut_or_moved_is_not_loaded() {
+        let (_directory, cache, engine, bytes) = stored();
+        let file = cache.file(&engine, &bytes);
+        let whole = fs::read(&file).unwrap();
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 1;
+        for damaged in [&changed[..], &whole[..whole.len() - 1], &whole[..3], &[]] {
+            fs::write(&file, damaged).unwrap();
+            assert!(cache.load(&engine, &bytes).is_none());
+        }
+        // What was stored for one component is not taken for another.
+        let other = wat::parse_str("(component)").unwrap();
+        fs::write(cache.file(&engine, &other), &whole).unwrap();
+        assert!(cache.load(&engine, &other).is_none());
+        fs::write(&file, &whole).unwrap();
+        assert!(cache.load(&engine, &bytes).is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_directory, cache, engine, bytes) = stored();
+        let key = cache.directory.join("key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(cache.load(&engine, &bytes).is_none());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_does_no_harm() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let cache = Cache::in_directory(file.path().join("cache"));
+        let engine = Engine::default();
+        let bytes = wat::parse_str(COMPONENT).unwrap();
+        cache.store(&engine, &bytes, &Component::new(&engine, &bytes).unwrap());
+        assert!(cache.load(&engine, &bytes).is_none());
+    }
+}

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds the project's own strategies and puts them where they are committed.
+#
+#   usage:  plugins/build.sh            build all
+#           plugins/build.sh --check    build all, change nothing, fail if a committed file differs
+#
+# The same source and compiler give the same bytes: dependencies are locked, and no path of this
+# machine gets into the output. Another compiler gives other bytes that do the same; so the check
+# compares only where the compiler is the one that is named in `plugins/compiler`.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+fixtures=$here/../tests/fixtures/plugins
+
+check=
+case "${1:-}" in
+  '') ;;
+  --check) check=1 ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
+esac
+
+. "$("$here/toolchain.sh" ${GUEST_TOOLCHAIN:+"$GUEST_TOOLCHAIN"})"
+compiler=$("$RUSTC" --version)
+if [ -n "$check" ] && [ "$compiler" != "$(cat "$here/compiler")" ]; then
+  echo "not compared: the committed files come from $(cat "$here/compiler"), here is $compiler"
+  exit 0
+fi
+
+export CARGO_TARGET_DIR=$here/target
+# Rhai's hash function is seeded when it is compiled: with chance, if nothing is given.
+export CONST_RANDOM_SEED=sc-host
+( cd "$here" && cargo fetch -q --locked )
+flags="$GUEST_LINK_FLAGS --remap-path-prefix=$here=/plugins"
+flags+=" --remap-path-prefix=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust=/rust"
+for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+  flags+=" --remap-path-prefix=${crates%/}=/crates"
+done
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags
+( cd "$here" && cargo build -q --release --locked )
+
+status=0
+# $1: name of the library, $2: where it is committed
+place() {
+  local built=$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/$1.wasm
+  if [ -z "$check" ]; then
+    mkdir -p "$(dirname "$2")"
+    cp "$built" "$2"
+    echo "$(wc -c < "$2") bytes  ${2#"$here"/}"
+  elif cmp -s "$built" "$2"; then
+    echo "same     ${2#"$here"/}"
+  else
+    echo "differs  ${2#"$here"/}"
+    status=1
+  fi
+}
+place curriculum "$here/curriculum.wasm"
+place rhai_interpreter "$here/rhai.wasm"
+place misbehaving "$fixtures/misbehaving.wasm"
+[ -n "$check" ] || echo "$compiler" > "$here/compiler"
+exit $status
