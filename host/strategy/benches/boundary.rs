@@ -3,13 +3,14 @@
 //! `cargo bench --profile release -p sc-strategy` prints the median of each.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/strategies/common.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod common;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use common::{context, groups, load, runtime};
+use common::{context, groups, load};
 use sc_core::choice::Objective;
 
 fn median(name: &str, mut call: impl FnMut()) -> Duration {
@@ -40,7 +41,6 @@ fn main() {
     println!("and again in {:?}", start.elapsed());
     let builtins = load(&[], &[]);
     let component = load(&["tests/fixtures/plugins/misbehaving.wasm"], &[]);
-    let _ = runtime();
 
     for (name, set) in [
         ("builtin", &builtins),

@@ -43,7 +43,7 @@ impl Default for Limits {
             component_functions: 20_000,
             compile_time: Duration::from_secs(30),
             script_bytes: 64 << 10,
-            fuel: 20_000_000_000,
+            fuel: 5_000_000_000,
             deadline: Duration::from_secs(10),
             setup_fuel: 500_000_000,
             setup_deadline: Duration::from_secs(2),

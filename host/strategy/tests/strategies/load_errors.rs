@@ -1,13 +1,11 @@
 //! What cannot be loaded says why, and what to do.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{file, runtime};
+use crate::common::{file, runtime};
+use proptest::prelude::*;
 use sc_core::rng::stream;
 use sc_strategy::{Limits, LoadError, Runtime, StrategySet};
 
@@ -197,6 +195,40 @@ fn components_that_are_none() {
         &["hollow.wasm", "does not fit the contract"],
         "build it again",
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_component_with_changed_bytes_is_refused_or_runs_in_the_sandbox(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        kept in any::<prop::sample::Index>(),
+    ) {
+        let bad = Bad::new();
+        let mut bytes = fs::read(file("plugins/curriculum.wasm")).unwrap();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        // One in two is cut as well.
+        let kept = kept.index(2 * bytes.len());
+        bytes.truncate(kept.max(1));
+        let path = bad.file("changed.wasm", &bytes);
+        if let Err(error) = StrategySet::load(&[path], &[], runtime()) {
+            prop_assert!(error.to_string().contains("changed.wasm"), "{}", error);
+        }
+    }
+
+    #[test]
+    fn any_setting_is_read_or_refused(setting in "\\PC{0,40}", tail in "\\PC{0,20}") {
+        for setting in [setting, format!("curriculum.replay_share={tail}"), format!("curriculum.{tail}=1")] {
+            let specs = ["builtin:replay".to_owned()];
+            if let Err(error) = StrategySet::load(&specs, &[setting], runtime()) {
+                prop_assert!(matches!(error, LoadError::Setting(_)));
+            }
+        }
+    }
 }
 
 #[test]

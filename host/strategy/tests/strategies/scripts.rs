@@ -1,11 +1,8 @@
 //! The scripts that come with the program, and what scripts can do in general.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 
-use common::{bounds, context, groups, histories, load, metrics, past, prompts, runtime};
+use crate::common::{bounds, context, groups, histories, load, metrics, past, prompts, runtime};
 use sc_core::choice::{Choice, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::plan::CurriculumDecision;

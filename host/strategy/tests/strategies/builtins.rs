@@ -1,9 +1,6 @@
 //! The builtins, and the components that are to answer like them.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{bounds, context, groups, histories, load, metrics, past, prompts};
+use crate::common::{bounds, context, groups, histories, load, metrics, past, prompts};
 use sc_core::candidate::{Candidate, Group, Verdict};
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;

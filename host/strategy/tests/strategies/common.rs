@@ -1,11 +1,5 @@
 //! Inputs and files that the tests share.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, with the place where it did"
-)]
-#![expect(dead_code, reason = "each test binary uses a part of it")]
-
 use std::path::Path;
 use std::sync::OnceLock;
 

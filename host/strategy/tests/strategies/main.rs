@@ -1,0 +1,8 @@
+//! Strategies as a run uses them: builtins, components and scripts, good and bad ones.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod builtins;
+mod common;
+mod limits;
+mod load_errors;
+mod scripts;
