@@ -7,7 +7,12 @@ use sc_core::choice::Objective;
 
 /// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
 #[derive(Debug, Parser)]
-#[command(name = "sc-host", version, arg_required_else_help = true)]
+#[command(
+    name = "sc-host",
+    version,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,

@@ -60,9 +60,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
     }
     eprintln!("error: {message}");
-    if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
-    }
+    eprintln!(
+        "hint: {}",
+        hint(error).unwrap_or_else(|| general_hint(error))
+    );
     ExitCode::FAILURE
 }
 
@@ -79,6 +80,22 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         }
         cause.downcast_ref::<sc_model::Error>()?.hint()
     })
+}
+
+/// What to do about an error that says nothing of its own.
+fn general_hint(error: &anyhow::Error) -> String {
+    let of_a_file = error.chain().any(|cause| cause.is::<std::io::Error>());
+    let of_a_strategy = error
+        .chain()
+        .any(|cause| cause.is::<sc_strategy::LoadError>());
+    if of_a_file {
+        "check that the path is right and that you may use it"
+    } else if of_a_strategy {
+        "`wit/README.md` says how a strategy is written"
+    } else {
+        "`sc-host COMMAND --help` lists the options and what they take"
+    }
+    .to_owned()
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

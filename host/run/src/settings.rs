@@ -60,8 +60,8 @@ impl RunSettings {
             seed: 0,
             rounds: 2,
             objective,
-            prompts_per_round: 300,
-            images_per_prompt: 10,
+            prompts_per_round: 600,
+            images_per_prompt: 5,
             epochs: 6,
             sampling: Sampling::default(),
             evaluation: EvaluationSettings {
