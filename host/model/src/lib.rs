@@ -10,7 +10,9 @@
 
 mod config;
 mod error;
+pub mod info;
 mod janus;
+mod kernels;
 mod ops;
 mod parameters;
 mod source;

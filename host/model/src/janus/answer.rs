@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::janus::llama::{Cache, Rows};
 use crate::janus::network::Network;
+use crate::kernels;
 use crate::unified::Answer;
 
 /// Longest text answer, in tokens: the paper's format takes a short sentence.
@@ -39,8 +40,13 @@ impl JanusModel {
     fn verdicts(&self, pixels: &Tensor, rows: &Rows, (yes, no): (u32, u32)) -> Result<Vec<Answer>> {
         let network = &self.frozen;
         let input = self.embed_with_images(network, pixels, rows)?;
-        let hidden = network.llama.forward(&input, &rows.padding)?;
-        let last = hidden.narrow(1, rows.width - 1, 1)?.squeeze(1)?;
+        let last = |hidden: Tensor| hidden.narrow(1, rows.width - 1, 1)?.squeeze(1);
+        let last = if self.kernels {
+            let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
+            network.llama.final_norm(&last(hidden)?)?
+        } else {
+            last(network.llama.forward(&input, &rows.padding)?)?
+        };
         let logits = network.word_logits(&last.contiguous()?)?.to_vec2::<f32>()?;
         Ok(logits
             .into_iter()
@@ -97,7 +103,11 @@ impl JanusModel {
 
     /// Embedded rows [B, L, hidden] with the images' features where the placeholders stand.
     fn embed_with_images(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
-        let features = network.image_features(pixels)?;
+        let features = if self.kernels && !network.is_tracked() {
+            kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
+        } else {
+            network.image_features(pixels)?
+        };
         let (images, patches, hidden) = features.dims3()?;
         let words = rows.ids.len();
         let placeholder = self.text.special.image_placeholder;

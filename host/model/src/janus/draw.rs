@@ -8,6 +8,7 @@ use sc_core::plan::Sampling;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::janus::llama::{Cache, Rows};
+use crate::kernels;
 use crate::unified::Drawing;
 
 impl JanusModel {
@@ -20,8 +21,24 @@ impl JanusModel {
         sampling: &Sampling,
     ) -> Result<Vec<Drawing>> {
         check(sampling)?;
+        let guided = sampling.guidance != 1.0;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-        let rows_an_image = if sampling.guidance == 1.0 { 1 } else { 2 };
+        if self.kernels {
+            let unconditional: Vec<Vec<u32>> = (prompts.iter().filter(|_| guided))
+                .map(|ids| self.text.unconditional(ids))
+                .collect();
+            let pad = self.text.special.pad;
+            let drawings = kernels::draw::draw(
+                &self.frozen,
+                prompts,
+                &unconditional,
+                chances,
+                sampling,
+                pad,
+            )?;
+            return Ok(drawings);
+        }
+        let rows_an_image = if guided { 2 } else { 1 };
         let steps = longest + self.config.vq.tokens();
         let portion = self.portion(steps * rows_an_image);
         let mut drawings = Vec::with_capacity(prompts.len());

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::janus::llama::{COMPUTE, Rows};
 use crate::janus::network::Network;
+use crate::kernels;
 use crate::ops;
 
 impl JanusModel {
@@ -48,13 +49,23 @@ impl JanusModel {
             return Ok(Tensor::zeros((0, tokens), COMPUTE, &self.device)?);
         }
         let rows = Rows::padded(prompts, self.text.special.pad);
-        let targets: Vec<u32> = images.concat();
-        let targets = Tensor::from_vec(targets, (images.len(), tokens), &self.device)?;
+        let flat: Vec<u32> = images.concat();
+        let shape = (images.len(), tokens);
+        let targets = Tensor::from_slice(&flat, shape, &self.device)?;
         let mut input = network.llama.embed(&rows.ids, rows.width)?;
         if tokens > 1 {
             // The last token is only predicted, never read.
             let read = targets.narrow(1, 0, tokens - 1)?;
             input = Tensor::cat(&[&input, &network.embed_image_tokens(&read)?], 1)?;
+        }
+        if self.kernels {
+            let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
+            return Ok(kernels::score::score(
+                &hidden,
+                network,
+                rows.width - 1,
+                flat,
+            )?);
         }
         let hidden = network.llama.forward(&input, &rows.padding)?;
         let predicting = hidden.narrow(1, rows.width - 1, tokens)?;

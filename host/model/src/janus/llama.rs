@@ -111,6 +111,21 @@ struct Pass {
 }
 
 impl Layer {
+    /// All weights, in the order of a forward pass.
+    pub(crate) fn weights(&self) -> [&Tensor; 9] {
+        [
+            &self.input_norm,
+            &self.query,
+            &self.key,
+            &self.value,
+            &self.output,
+            &self.post_norm,
+            &self.gate,
+            &self.up,
+            &self.down,
+        ]
+    }
+
     fn new(scope: &Scope, config: &TextConfig) -> Layer {
         let attention = scope.at("self_attn");
         let mlp = scope.at("mlp");
@@ -234,7 +249,12 @@ impl Llama {
             cache.layers = present;
             cache.steps += steps;
         }
-        ops::rms_norm(&x, &self.norm, self.config.rms_eps)
+        self.final_norm(&x)
+    }
+
+    /// The norm after the last layer.
+    pub(crate) fn final_norm(&self, x: &Tensor) -> Result<Tensor> {
+        ops::rms_norm(x, &self.norm, self.config.rms_eps)
     }
 }
 

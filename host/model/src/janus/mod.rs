@@ -9,13 +9,14 @@ use sc_core::plan::Sampling;
 
 use crate::config::{Config, GenerationDefaults};
 use crate::error::{Error, Result};
-use crate::parameters::{Detached, Parameters};
+use crate::kernels;
+use crate::parameters::{Detached, Group, Parameters};
 use crate::source::CheckpointSource;
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 
 mod answer;
-mod draw;
+pub(crate) mod draw;
 mod likelihood;
 pub(crate) mod llama;
 pub(crate) mod mlp;
@@ -31,6 +32,10 @@ const PORTION_BYTES: usize = 128 << 20;
 /// Most rows in a portion: beyond it larger products gain nothing.
 const PORTION_ROWS: usize = 256;
 
+/// Largest tower and language model, in weights, that the CPU's kernels are for: they hold a
+/// rearranged copy, and win by staying in the cache.
+const KERNEL_WEIGHTS: usize = 64 << 20;
+
 /// A Janus model.
 pub struct JanusModel {
     config: Config,
@@ -42,6 +47,8 @@ pub struct JanusModel {
     pub(crate) tracked: Network,
     /// Modules over the same storage without a graph.
     pub(crate) frozen: Network,
+    /// Whether the CPU's kernels are used where there is one.
+    kernels: bool,
 }
 
 impl JanusModel {
@@ -56,12 +63,17 @@ impl JanusModel {
         let text = Text::read(source, &config)?;
         let expected = Network::tensors(&config)?;
         let parameters = Parameters::load(source, &expected, device)?;
+        let tower_and_llama: usize = [Group::VisionModel, Group::LanguageModel]
+            .into_iter()
+            .map(|group| parameters.count(group))
+            .sum();
         tracing::debug!(
             checkpoint = source.name(),
             tensors = expected.len(),
             "loaded"
         );
         Ok(JanusModel {
+            kernels: device.is_cpu() && tower_and_llama <= KERNEL_WEIGHTS,
             tracked: Network::new(&parameters, &config),
             frozen: Network::new(&Detached(&parameters), &config),
             config,
@@ -70,6 +82,13 @@ impl JanusModel {
             device: device.clone(),
             parameters,
         })
+    }
+
+    /// Turns the CPU's kernels off: everything is then computed by plain tensor operations, as on
+    /// other devices. For tests and measurements.
+    pub fn without_kernels(mut self) -> JanusModel {
+        self.kernels = false;
+        self
     }
 
     /// The configuration.
@@ -243,6 +262,9 @@ impl UnifiedModel for JanusModel {
 impl JanusModel {
     /// Pixels of image tokens that were checked, one portion, not clipped.
     pub(crate) fn decode_unclipped(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
+        if self.kernels {
+            return Ok(kernels::vq::decode(tokens, &self.frozen.vq)?);
+        }
         let flat: Vec<u32> = tokens.iter().flatten().copied().collect();
         let shape = (tokens.len(), self.config.vq.tokens());
         let tokens = Tensor::from_vec(flat, shape, &self.device)?;

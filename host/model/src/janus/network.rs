@@ -89,12 +89,28 @@ impl Network {
     /// Inputs [.., hidden] of the language model for image tokens [..].
     pub(crate) fn embed_image_tokens(&self, tokens: &Tensor) -> candle_core::Result<Tensor> {
         let mut dims = tokens.dims().to_vec();
+        let (codes, _) = self.generation_embeddings.dims2()?;
+        if codes < tokens.elem_count() {
+            // Cheaper to align every code once than every token.
+            let aligned = self
+                .generation_aligner
+                .forward(&self.generation_embeddings)?;
+            dims.push(aligned.dim(1)?);
+            return aligned
+                .index_select(&tokens.flatten_all()?, 0)?
+                .reshape(dims);
+        }
         let embedded = self
             .generation_embeddings
             .index_select(&tokens.flatten_all()?, 0)?;
         let aligned = self.generation_aligner.forward(&embedded)?;
         dims.push(aligned.dim(1)?);
         aligned.reshape(dims)
+    }
+
+    /// Whether gradients are wanted of it.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.lm_head.is_variable()
     }
 
     /// Word logits [.., vocab] of hidden states.
