@@ -24,7 +24,11 @@ const UNDERSTANDING: [Group; 4] = [
 fn images(model: &JanusModel, count: usize) -> Vec<Vec<u32>> {
     let codes = model.image_codes() as u32;
     (0..count as u32)
-        .map(|image| (0..model.image_tokens() as u32).map(|t| (image * 5 + t * 7) % codes).collect())
+        .map(|image| {
+            (0..model.image_tokens() as u32)
+                .map(|t| (image * 5 + t * 7) % codes)
+                .collect()
+        })
         .collect()
 }
 
@@ -45,12 +49,17 @@ fn assert_reached(model: &JanusModel, loss: &Tensor, groups: &[Group]) {
     let gradients = loss.backward().expect("a backward pass");
     let mut walked = 0;
     for (name, var) in model.parameters().of_groups(groups) {
-        let gradient = gradients.get(var).unwrap_or_else(|| panic!("`{name}` has no gradient"));
+        let gradient = gradients
+            .get(var)
+            .unwrap_or_else(|| panic!("`{name}` has no gradient"));
         assert_eq!(gradient.dims(), var.dims(), "{name}");
         let size = largest(gradient);
         // A bias on all keys shifts all scores of a query alike: its true gradient is 0.
         let shifts_scores = name.ends_with("k_proj.bias") || name.ends_with(".k.bias");
-        assert!(size.is_finite() && (size > 0.0 || shifts_scores), "`{name}`: {size}");
+        assert!(
+            size.is_finite() && (size > 0.0 || shifts_scores),
+            "`{name}`: {size}"
+        );
         walked += 1;
     }
     assert!(walked > 10);
@@ -71,7 +80,10 @@ fn generation_loss(model: &JanusModel) -> Tensor {
 
 #[test]
 fn gradients_reach_the_generation_path() {
-    for model in [load(&fixture("janus-a")), load(&fixture("janus-a")).without_kernels()] {
+    for model in [
+        load(&fixture("janus-a")),
+        load(&fixture("janus-a")).without_kernels(),
+    ] {
         assert_reached(&model, &generation_loss(&model), &GENERATION);
     }
 }
@@ -100,17 +112,25 @@ fn gradients_reach_the_image_tokenizer() {
             // Latents pass by the codebook here; decoding given tokens reads it.
             continue;
         }
-        let gradient = gradients.get(var).unwrap_or_else(|| panic!("`{name}` has no gradient"));
+        let gradient = gradients
+            .get(var)
+            .unwrap_or_else(|| panic!("`{name}` has no gradient"));
         let size = largest(gradient);
         let shifts_scores = name.ends_with(".k.bias");
-        assert!(size.is_finite() && (size > 0.0 || shifts_scores), "`{name}`: {size}");
+        assert!(
+            size.is_finite() && (size > 0.0 || shifts_scores),
+            "`{name}`: {size}"
+        );
     }
 }
 
 fn assert_close(what: &str, a: &Tensor, b: &Tensor, limit: f32) {
     let difference = largest(&(a - b).expect("equal shapes"));
     let size = largest(b);
-    assert!(difference <= limit * size.max(1e-6), "{what}: {difference} of {size}");
+    assert!(
+        difference <= limit * size.max(1e-6),
+        "{what}: {difference} of {size}"
+    );
 }
 
 #[test]
@@ -144,7 +164,11 @@ fn kernels_equal_plain_operations_in_value_and_gradient() {
         for guidance in [1.0, 3.0] {
             let requests: Vec<DrawRequest> = (0..5)
                 .map(|i| DrawRequest {
-                    prompt: "w5 w6 w7 w8".split(' ').take(1 + i % 4).collect::<Vec<_>>().join(" "),
+                    prompt: "w5 w6 w7 w8"
+                        .split(' ')
+                        .take(1 + i % 4)
+                        .collect::<Vec<_>>()
+                        .join(" "),
                     rng: stream(2, "test", &[i as u64]),
                 })
                 .collect();
@@ -161,7 +185,10 @@ fn kernels_equal_plain_operations_in_value_and_gradient() {
                 let image = [(request.prompt.as_str(), a.tokens.as_slice())];
                 for model in [&fast, &plain] {
                     let all = model.token_log_probs(&image, &[false]).expect("scores");
-                    let mean = all.mean_all().and_then(|t| t.to_scalar::<f32>()).expect("a number");
+                    let mean = all
+                        .mean_all()
+                        .and_then(|t| t.to_scalar::<f32>())
+                        .expect("a number");
                     assert!((f64::from(mean) - a.log_prob).abs() < 1e-5);
                 }
             }

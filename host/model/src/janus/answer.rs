@@ -37,8 +37,30 @@ impl JanusModel {
         Ok(answers)
     }
 
-    fn verdicts(&self, pixels: &Tensor, rows: &Rows, (yes, no): (u32, u32)) -> Result<Vec<Answer>> {
-        let network = &self.frozen;
+    /// Logits [B, vocab] of the word that answers each image's question; differentiable in all
+    /// of the understanding path.
+    ///
+    /// # Errors
+    /// When the counts or sizes differ, a question holds a special token, or the device fails.
+    pub fn question_logits(&self, pixels: &Tensor, questions: &[String]) -> Result<Tensor> {
+        let images = self.check_pixels(pixels)?;
+        if images != questions.len() {
+            return Err(Error::argument(
+                "number of images",
+                images,
+                format!("{}, as many as questions", questions.len()),
+            ));
+        }
+        let rows = questions
+            .iter()
+            .map(|question| self.text.ask_ids(question))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = Rows::padded(&rows, self.text.special.pad);
+        self.next_word_logits(&self.tracked, pixels, &rows)
+    }
+
+    /// Logits [B, vocab] of the word after each row.
+    fn next_word_logits(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
         let input = self.embed_with_images(network, pixels, rows)?;
         let last = |hidden: Tensor| hidden.narrow(1, rows.width - 1, 1)?.squeeze(1);
         let last = if self.kernels {
@@ -47,7 +69,13 @@ impl JanusModel {
         } else {
             last(network.llama.forward(&input, &rows.padding)?)?
         };
-        let logits = network.word_logits(&last.contiguous()?)?.to_vec2::<f32>()?;
+        Ok(network.word_logits(&last.contiguous()?)?)
+    }
+
+    fn verdicts(&self, pixels: &Tensor, rows: &Rows, (yes, no): (u32, u32)) -> Result<Vec<Answer>> {
+        let logits = self
+            .next_word_logits(&self.frozen, pixels, rows)?
+            .to_vec2::<f32>()?;
         Ok(logits
             .into_iter()
             .map(|logits| Answer::YesNo {

@@ -3,6 +3,8 @@
 //!
 //! Configured wholly by the checkpoint's files; tensor names are Hugging Face's.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
@@ -82,6 +84,14 @@ impl JanusModel {
             device: device.clone(),
             parameters,
         })
+    }
+
+    /// Names and shapes of the tensors that a checkpoint of this configuration holds.
+    ///
+    /// # Errors
+    /// When the device runs out of memory.
+    pub fn tensor_shapes(config: &Config) -> Result<BTreeMap<String, Vec<usize>>> {
+        Network::tensors(config)
     }
 
     /// Turns the CPU's kernels off: everything is then computed by plain tensor operations, as on

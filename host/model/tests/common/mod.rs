@@ -1,9 +1,13 @@
 //! What the integration tests share.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use sc_model::{CheckpointSource, JanusModel};
+use candle_core::{Device, Tensor};
+use rand::Rng;
+use sc_core::rng::stream;
+use sc_model::{CheckpointSource, Config, JanusModel};
 
 /// A folder of the repository's test fixtures.
 pub fn fixture(name: &str) -> PathBuf {
@@ -16,4 +20,69 @@ pub fn fixture(name: &str) -> PathBuf {
 pub fn load(folder: &Path) -> JanusModel {
     let source = CheckpointSource::Directory(folder.to_path_buf());
     JanusModel::load(&source, &Device::Cpu).expect("the checkpoint loads")
+}
+
+/// Copies a checkpoint's files to `folder`.
+pub fn copy_checkpoint(name: &str, folder: &Path) {
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "model.safetensors",
+    ] {
+        std::fs::copy(fixture(name).join(file), folder.join(file)).expect("is copied");
+    }
+}
+
+/// `janus-a` with other sizes throughout — grouped-query heads of a width of their own, three
+/// levels in the image tokenizer, deeper aligners, keys as older files have them — and random
+/// weights.
+pub fn grouped_query_checkpoint(folder: &Path) {
+    copy_checkpoint("janus-a", folder);
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).expect("is read");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("parses");
+    let text = &mut json["text_config"];
+    text["num_attention_heads"] = 6.into();
+    text["num_key_value_heads"] = 2.into();
+    text["head_dim"] = 10.into();
+    text["intermediate_size"] = 52.into();
+    text["rope_theta"] = 500.0.into();
+    text["rope_parameters"] = serde_json::Value::Null;
+    json["vision_config"]["depth"] = 3.into();
+    json["vision_config"]["mlp_ratio"] = 2.5.into();
+    let vq = &mut json["vq_config"];
+    vq["num_hidden_layers"] = 1.into();
+    vq["num_patches"] = 3.into();
+    vq["channel_multiplier"] = serde_json::json!([1, 2, 1]);
+    vq["num_res_blocks"] = 2.into();
+    vq["num_embeddings"] = 50.into();
+    vq["embed_dim"] = 5.into();
+    let text = json.to_string();
+    std::fs::write(&path, &text).expect("is written");
+
+    let config = Config::parse("config.json", text.as_bytes()).expect("is a configuration");
+    let shapes = JanusModel::tensor_shapes(&config).expect("has shapes");
+    let mut chance = stream(1, "weights", &[]);
+    let tensors: BTreeMap<&String, Tensor> = shapes
+        .iter()
+        .map(|(name, shape)| {
+            let count: usize = shape.iter().product();
+            let inputs: usize = shape.iter().skip(1).product();
+            let (centre, spread) = if name.contains("norm") && name.ends_with("weight") {
+                (1.0, 0.2)
+            } else {
+                (0.0, 1.0 / (inputs.max(4) as f32).sqrt())
+            };
+            let values: Vec<f32> = (0..count)
+                .map(|_| centre + spread * chance.random_range(-1.7..1.7))
+                .collect();
+            (
+                name,
+                Tensor::from_vec(values, shape.as_slice(), &Device::Cpu).expect("fits"),
+            )
+        })
+        .collect();
+    safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))
+        .expect("is written");
 }
