@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use sc_core::metrics::Share;
+use sc_model::info::ModelInfo;
 use sc_model::verify::Report;
 use sc_run::evaluation::Figures;
 use serde::Serialize;
@@ -108,4 +109,69 @@ pub fn verification(report: &Report) -> String {
         _ => writeln!(table, "{failed} of {} tensors differ", report.tensors.len()),
     };
     table
+}
+
+/// A checkpoint's description, a fact a line.
+pub fn model_info(info: &ModelInfo) -> String {
+    let (language, eye, pictures) = (
+        &info.language_model,
+        &info.vision_model,
+        &info.image_tokenizer,
+    );
+    let mut facts = vec![
+        ("family", info.family.to_owned()),
+        (
+            "parameters",
+            format!("{} in {}", info.parameters, info.dtype),
+        ),
+        (
+            "language model",
+            format!(
+                "{} layers of {}, MLP of {}, {} heads of {}, {} key-value heads, {} words",
+                language.layers,
+                language.hidden,
+                language.intermediate,
+                language.heads,
+                language.head_dim,
+                language.kv_heads,
+                language.vocabulary
+            ),
+        ),
+        (
+            "understanding eye",
+            format!(
+                "{} layers of {}, {} heads, patches of {} pixels, {} tokens an image",
+                eye.layers, eye.hidden, eye.heads, eye.patch, eye.tokens
+            ),
+        ),
+        (
+            "image tokenizer",
+            format!(
+                "{} codes of {}, {} levels, {} tokens an image of {} pixels a side",
+                pictures.codes, pictures.width, pictures.levels, pictures.tokens, info.image_size
+            ),
+        ),
+        (
+            "guidance",
+            info.guidance
+                .map_or("not given".to_owned(), |w| w.to_string()),
+        ),
+        ("verdict", info.verdict.to_owned()),
+    ];
+    facts.extend(info.groups.iter().map(|group| {
+        let count = format!(
+            "{} parameters in {} tensors",
+            group.parameters, group.tensors
+        );
+        (group.group, count)
+    }));
+    facts.extend(
+        info.special_tokens
+            .iter()
+            .map(|special| (special.token, special.id.to_string())),
+    );
+    facts
+        .into_iter()
+        .map(|(name, fact)| format!("{name:24}{fact}\n"))
+        .collect()
 }

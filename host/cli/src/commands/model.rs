@@ -7,7 +7,12 @@ use crate::{model_choice, report};
 
 pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
     let model = model_choice::load(arguments.model.as_deref())?;
-    let _ = (&model, arguments.json);
+    let info = sc_model::info::info(&model);
+    if arguments.json {
+        report::json_line(&info)?;
+    } else {
+        report::text(&report::model_info(&info))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
