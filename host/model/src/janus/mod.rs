@@ -116,6 +116,16 @@ impl JanusModel {
         &self.text
     }
 
+    /// The vision tower's output [B, patches, width] for pixels [B, 3, S, S] in −1..1;
+    /// differentiable.
+    ///
+    /// # Errors
+    /// When the size differs or the device fails.
+    pub fn vision_hidden(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.check_pixels(pixels)?;
+        Ok(self.tracked.tower.forward(pixels)?)
+    }
+
     /// Image tokens of pixels [B, 3, S, S] in −1..1, by the image tokenizer's encoder.
     ///
     /// # Errors

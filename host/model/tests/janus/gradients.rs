@@ -1,9 +1,7 @@
 //! Gradients reach every weight, and the CPU's kernels compute what the plain operations do.
 
-mod common;
-
+use crate::common::{fixture, grouped_query_checkpoint, load};
 use candle_core::{Device, Tensor, Var};
-use common::{fixture, grouped_query_checkpoint, load};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
 use sc_model::{DrawRequest, Group, JanusModel, UnifiedModel};

@@ -1,8 +1,6 @@
 //! The Janus forward pass and its gradients against transformers' values.
 
-mod common;
-
-use common::{fixture, load};
+use crate::common::{fixture, load};
 use sc_model::verify::verify;
 
 #[test]

@@ -1,5 +1,4 @@
 //! What the integration tests share.
-#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,7 @@
 //! The trained tiny model against what transformers drew and judged with it.
 
-mod common;
-
+use crate::common::{fixture, load};
 use candle_core::{Device, Tensor};
-use common::{fixture, load};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
 use sc_model::{Answer, DrawRequest, JanusModel, UnifiedModel};

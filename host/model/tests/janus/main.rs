@@ -1,0 +1,8 @@
+//! Tests of the Janus family on whole checkpoints, as one program.
+
+mod checkpoint;
+mod common;
+mod gradients;
+mod reference;
+mod siglip;
+mod tiny_world;
