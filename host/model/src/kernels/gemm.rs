@@ -271,7 +271,6 @@ macro_rules! tiles {
             /// As for the strip, with `ROWS` rows from `row` inside m.
             #[target_feature(enable = $feature)]
             #[inline]
-            #[expect(clippy::needless_range_loop, reason = "counted loops unroll")]
             unsafe fn $tile<const ROWS: usize, const VECTORS: usize, const PART: bool>(
                 &self,
                 c: &mut [f32],

@@ -239,7 +239,7 @@ fn cut(folder: &Path, length: usize) {
 }
 
 fn scramble(folder: &Path) {
-    let noise: Vec<u8> = (0..5000_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..5000_u32).map(|i| ((i * 7919) >> 3) as u8).collect();
     fs::write(folder.join("model.safetensors"), noise).expect("is written");
 }
 
