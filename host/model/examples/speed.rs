@@ -30,13 +30,15 @@ fn best(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let folder = arguments.first().map_or_else(
+    let (words, folders): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument == "general");
+    let folder = folders.first().map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/janus-tiny-world"),
         PathBuf::from,
     );
     let mut model = JanusModel::load(&CheckpointSource::Directory(folder), &Device::Cpu)?;
-    if arguments.iter().any(|argument| argument == "general") {
+    if !words.is_empty() {
         model = model.without_kernels();
     }
     let tokens = model.image_tokens();

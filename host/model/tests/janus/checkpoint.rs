@@ -302,3 +302,59 @@ fn a_model_is_described() {
     );
     assert_eq!(other.verdict, "text");
 }
+
+#[test]
+fn files_inside_the_program_load() {
+    static FILES: [(&str, &[u8]); 3] = [
+        (
+            "config.json",
+            include_bytes!("../../../../tests/fixtures/janus-a/config.json"),
+        ),
+        (
+            "tokenizer.json",
+            include_bytes!("../../../../tests/fixtures/janus-a/tokenizer.json"),
+        ),
+        (
+            "model.safetensors",
+            include_bytes!("../../../../tests/fixtures/janus-a/model.safetensors"),
+        ),
+    ];
+    let source = CheckpointSource::Embedded {
+        name: "janus-a",
+        files: &FILES,
+    };
+    let embedded = JanusModel::load(&source, &Device::Cpu).expect("loads");
+    let on_disk = load(&fixture("janus-a"));
+    for (name, _, var) in on_disk.parameters().iter() {
+        let same = embedded.parameters().get(name).expect("the same names");
+        assert_eq!(bytes(same.as_tensor()), bytes(var.as_tensor()), "{name}");
+    }
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let saved = place.path().join("model");
+    embedded.parameters().save(&saved).expect("is saved");
+    load(&saved);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn damaged_files_are_errors_and_never_a_panic(
+        file in proptest::sample::select(vec!["config.json", "tokenizer.json", "model.safetensors"]),
+        // The headers and the configuration lie in the first bytes.
+        places in proptest::collection::vec((0_usize..1900, proptest::prelude::any::<u8>()), 1..6),
+    ) {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        copy_checkpoint("janus-a", place.path());
+        let path = place.path().join(file);
+        let mut bytes = fs::read(&path).expect("is read");
+        for (at, byte) in places {
+            bytes[at] = byte;
+        }
+        fs::write(path, bytes).expect("is written");
+        // It may still load: a byte of a tensor's name decides nothing but the name.
+        if let Err(error) = try_load(place.path()) {
+            proptest::prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}
