@@ -73,7 +73,9 @@ pub fn sc_host(folder: &Path, arguments: &[&str]) -> Outcome {
 }
 
 /// Arguments of a run that takes a second or two.
-pub const SMALL: [&str; 8] = [
+pub const SMALL: [&str; 10] = [
+    "--rounds",
+    "2",
     "--prompts",
     "40",
     "--images-per-prompt",

@@ -71,14 +71,9 @@ pub struct RunArguments {
     /// Run directory; must be absent or empty [default: the first free runs/N].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Rounds at most.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 2,
-        allow_negative_numbers = true
-    )]
-    pub rounds: u32,
+    /// Rounds at most [default: 3].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub rounds: Option<u32>,
     /// Seed of every random stream.
     #[arg(
         long,
@@ -93,27 +88,22 @@ pub struct RunArguments {
     /// Classifier-free guidance [default: the model's own].
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// Prompts that a round draws for.
+    /// Prompts that a round draws for [default: 600].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub prompts: Option<u32>,
-    /// Images a prompt.
+    /// Images a prompt [default: 5].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub images_per_prompt: Option<u32>,
-    /// Passes over a round's examples.
+    /// Passes over a round's examples [default: 6].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub epochs: Option<u32>,
-    /// Peak learning rate.
+    /// Peak learning rate [default: 6e-4].
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
     /// Held-out prompts to draw for before and after the run, and labelled images to judge; rounds
-    /// are measured on 400 at most.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1000,
-        allow_negative_numbers = true
-    )]
-    pub evaluate: u32,
+    /// are measured on 400 at most [default: 1000].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub evaluate: Option<u32>,
     /// Print one JSON object a line on stdout, the last one the summary.
     #[arg(long)]
     pub json: bool,
@@ -174,4 +164,44 @@ pub struct VerifyArguments {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use sc_run::settings::RunSettings;
+
+    use super::*;
+
+    /// The help says what the settings are: it cannot ask them itself.
+    #[test]
+    fn the_help_names_the_defaults_that_hold() {
+        let command = Arguments::command();
+        let run = command.find_subcommand("run").expect("the command");
+        let settings = RunSettings::defaults(Objective::Sft);
+        for (option, default) in [
+            ("rounds", settings.rounds.to_string()),
+            ("prompts", settings.prompts_per_round.to_string()),
+            ("images_per_prompt", settings.images_per_prompt.to_string()),
+            ("epochs", settings.epochs.to_string()),
+            ("evaluate", settings.evaluation.prompts.to_string()),
+            (
+                "learning_rate",
+                format!("{:e}", settings.training.learning_rate),
+            ),
+        ] {
+            let argument = run
+                .get_arguments()
+                .find(|argument| argument.get_id() == option);
+            let help = argument
+                .and_then(clap::Arg::get_help)
+                .expect("help")
+                .to_string();
+            assert!(
+                help.contains(&format!("[default: {default}]")),
+                "{option}: {help}"
+            );
+        }
+        Arguments::command().debug_assert();
+    }
 }

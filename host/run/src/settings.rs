@@ -58,7 +58,7 @@ impl RunSettings {
         };
         RunSettings {
             seed: 0,
-            rounds: 2,
+            rounds: 3,
             objective,
             prompts_per_round: 600,
             images_per_prompt: 5,

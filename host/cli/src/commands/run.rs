@@ -81,11 +81,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
     let mut settings = RunSettings::defaults(arguments.objective.into());
     settings.seed = arguments.seed;
-    settings.rounds = arguments.rounds;
-    settings.evaluation.prompts = arguments.evaluate;
-    settings.evaluation.labelled = arguments.evaluate;
-    settings.evaluation.round_prompts = settings.evaluation.round_prompts.min(arguments.evaluate);
+    let evaluation = &mut settings.evaluation;
+    if let Some(n) = arguments.evaluate {
+        evaluation.prompts = n;
+        evaluation.labelled = n;
+        evaluation.round_prompts = evaluation.round_prompts.min(n);
+    }
     let numbers = [
+        (&mut settings.rounds, arguments.rounds),
         (&mut settings.prompts_per_round, arguments.prompts),
         (&mut settings.images_per_prompt, arguments.images_per_prompt),
         (&mut settings.epochs, arguments.epochs),
