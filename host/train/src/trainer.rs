@@ -320,7 +320,7 @@ impl Trainer {
         let (mut chosen, mut rejected) = (Vec::new(), Vec::new());
         for batch in pairs.chunks(self.settings.batch_size) {
             let rows = pair_rows(batch.iter());
-            let sums = log_probs(model, &rows)?.sum(1)?.detach();
+            let sums = model.frozen_token_log_probs(&rows)?.sum(1)?;
             chosen.push(sums.narrow(0, 0, batch.len())?);
             rejected.push(sums.narrow(0, batch.len(), batch.len())?);
         }
@@ -340,7 +340,7 @@ impl Trainer {
     ) -> Result<BatchLoss, TrainError> {
         let rows = pair_rows(batch.iter().map(|&index| &pairs[index]));
         let count = batch.len();
-        let token_log_probs = log_probs(model, &rows)?;
+        let token_log_probs = model.token_log_probs(&rows, &vec![false; rows.len()])?;
         let sums = token_log_probs.sum(1)?;
         let at: Vec<u32> = batch.iter().map(|&index| index as u32).collect();
         let at = Tensor::new(at, model.device())?;
@@ -398,11 +398,6 @@ fn pair_rows<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone) -> Vec<(&'a str,
     let chosen = pairs.clone().map(|pair| (&*pair.prompt, &*pair.chosen));
     let rejected = pairs.map(|pair| (&*pair.prompt, &*pair.rejected));
     chosen.chain(rejected).collect()
-}
-
-/// Token log-probabilities, \[rows, N\], with every caption in place.
-fn log_probs(model: &dyn UnifiedModel, rows: &[(&str, &[u32])]) -> Result<Tensor, TrainError> {
-    Ok(model.token_log_probs(rows, &vec![false; rows.len()])?)
 }
 
 /// Mean over the batch of each example's loss times its weight.
