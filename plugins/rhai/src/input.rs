@@ -16,6 +16,12 @@ fn map<const N: usize>(fields: [(&str, Dynamic); N]) -> Map {
     map
 }
 
+/// A map that is copied when it is used, not with each list that it stands in: Rhai copies a list
+/// to walk through it.
+fn shared(map: Map) -> Dynamic {
+    Dynamic::from(map).into_shared()
+}
+
 fn integer(value: impl Into<i64>) -> Dynamic {
     Dynamic::from(value.into())
 }
@@ -49,11 +55,12 @@ fn prompt(prompt: Prompt) -> Map {
     ])
 }
 
-/// The words for verdicts, made once and shared by all candidates.
+/// The words for verdicts, and for no answer, made once and shared by all candidates.
 struct Words {
     accepted: ImmutableString,
     rejected: ImmutableString,
     unparsed: ImmutableString,
+    silent: ImmutableString,
 }
 
 fn candidate(candidate: Candidate, words: &Words) -> Dynamic {
@@ -62,15 +69,18 @@ fn candidate(candidate: Candidate, words: &Words) -> Dynamic {
         Verdict::Rejected => &words.rejected,
         Verdict::Unparsed => &words.unparsed,
     };
-    map([
+    let answer = candidate
+        .answer
+        .map_or_else(|| words.silent.clone(), ImmutableString::from)
+        .into();
+    shared(map([
         ("index", integer(candidate.index)),
         ("p_yes", candidate.p_yes.into()),
         ("verdict", verdict.clone().into()),
-        ("answer", candidate.answer.into()),
+        ("answer", answer),
         ("log_prob", candidate.log_prob.into()),
         ("image_hash", bits(candidate.image_hash)),
-    ])
-    .into()
+    ]))
 }
 
 pub fn groups(groups: Vec<Group>) -> Dynamic {
@@ -78,6 +88,7 @@ pub fn groups(groups: Vec<Group>) -> Dynamic {
         accepted: "accepted".into(),
         rejected: "rejected".into(),
         unparsed: "unparsed".into(),
+        silent: ImmutableString::new(),
     };
     (0_i64..)
         .zip(groups)
@@ -89,7 +100,7 @@ pub fn groups(groups: Vec<Group>) -> Dynamic {
                 .collect();
             map([
                 ("index", index.into()),
-                ("prompt", prompt(group.prompt).into()),
+                ("prompt", shared(prompt(group.prompt))),
                 ("candidates", candidates.into()),
             ])
             .into()

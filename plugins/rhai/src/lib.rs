@@ -5,6 +5,8 @@
 //! values of its parameters (`about.configure`), and then calls one of the roles, always in a fresh
 //! instance.
 
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 mod helpers;
 mod input;
 mod output;

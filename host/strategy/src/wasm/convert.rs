@@ -48,7 +48,7 @@ fn candidate(candidate: &Candidate) -> types::Candidate {
             Verdict::Rejected => types::Verdict::Rejected,
             Verdict::Unparsed => types::Verdict::Unparsed,
         },
-        answer: candidate.answer.clone(),
+        answer: (!candidate.answer.is_empty()).then(|| candidate.answer.clone()),
         log_prob: candidate.log_prob,
         image_hash: candidate.image_hash,
     }
