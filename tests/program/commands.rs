@@ -45,6 +45,20 @@ fn score_counts_every_image_of_a_prompt_file() {
 }
 
 #[test]
+fn score_warns_of_words_that_the_model_cannot_tell_apart() {
+    let folder = folder();
+    fs::write(
+        folder.path().join("prompts.txt"),
+        "a red circle\na red dog\n",
+    )
+    .expect("written");
+    let arguments = ["score", "--prompts", "prompts.txt", "--json"];
+    let outcome = sc_host(folder.path(), &arguments).succeeded();
+    assert!(outcome.stderr.contains("\"dog\""), "{}", outcome.stderr);
+    assert_eq!(outcome.json_lines()[0]["prompts_with_unknown_words"], 1);
+}
+
+#[test]
 fn info_names_family_sizes_and_special_tokens() {
     let folder = folder();
     let outcome = sc_host(folder.path(), &["model", "info", "--json"]).succeeded();

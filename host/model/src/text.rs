@@ -207,7 +207,20 @@ pub struct Text {
     pub templates: Templates,
     /// Ids of the words for yes and no, where the templates name them.
     pub yes_no: Option<(u32, u32)>,
+    /// What the tokenizer writes for a word that it does not know, where it has such a token.
+    unknown: Option<u32>,
     image_tokens: usize,
+}
+
+/// The part of `tokenizer.json` that says what becomes of unknown words.
+#[derive(Deserialize)]
+struct TokenizerJson {
+    model: TokenizerModelJson,
+}
+
+#[derive(Deserialize)]
+struct TokenizerModelJson {
+    unk_token: Option<String>,
 }
 
 impl Text {
@@ -270,7 +283,12 @@ impl Text {
             Some((yes, no)) => Some((id(yes)?, id(no)?)),
             None => None,
         };
+        let unknown = parse_json::<TokenizerJson>(&file, &bytes)?
+            .model
+            .unk_token
+            .and_then(|token| tokenizer.token_to_id(&token));
         Ok(Text {
+            unknown,
             tokenizer,
             file,
             special,
@@ -285,11 +303,32 @@ impl Text {
         let encoding = self
             .tokenizer
             .encode(text, false)
-            .map_err(|error| Error::Tokenizer {
-                file: self.file.clone(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| self.failed(error))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The words of `text` that the tokenizer does not know and writes as one and the same token:
+    /// the model cannot tell them apart.
+    ///
+    /// # Errors
+    /// When the text cannot be tokenized.
+    pub fn unknown_words<'a>(&self, text: &'a str) -> Result<Vec<&'a str>> {
+        let encoding = self
+            .tokenizer
+            .encode(text, false)
+            .map_err(|error| self.failed(error))?;
+        let words = encoding.get_ids().iter().zip(encoding.get_offsets());
+        Ok(words
+            .filter(|(id, _)| Some(**id) == self.unknown)
+            .filter_map(|(_, &(start, end))| text.get(start..end))
+            .collect())
+    }
+
+    fn failed(&self, error: tokenizers::Error) -> Error {
+        Error::Tokenizer {
+            file: self.file.clone(),
+            reason: error.to_string(),
+        }
     }
 
     fn fill(&self, template: &str, slot: &str, text: &str) -> Result<String> {
@@ -370,10 +409,7 @@ impl Text {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.tokenizer
             .decode(ids, true)
-            .map_err(|error| Error::Tokenizer {
-                file: self.file.clone(),
-                reason: error.to_string(),
-            })
+            .map_err(|error| self.failed(error))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sc-host score`: the Nonunified score alone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use anyhow::Context;
 use sc_core::metrics::Nonunified;
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
-use sc_model::UnifiedModel;
+use sc_model::{JanusModel, UnifiedModel};
 use sc_run::generation::{Order, draw_and_judge};
 use sc_run::task::{Task, TinyWorld};
 use serde::Serialize;
@@ -26,6 +27,8 @@ struct Score {
     images_per_prompt: u32,
     seed: u64,
     guidance: f64,
+    /// Prompts with a word that the model's tokenizer does not know.
+    prompts_with_unknown_words: usize,
 }
 
 pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
@@ -44,6 +47,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         guidance: model_choice::guidance(&model, arguments.guidance)?,
         ..Sampling::default()
     };
+    let unknown = warn_of_unknown_words(&model, &prompts)?;
     let orders: Vec<Order<'_>> = prompts
         .iter()
         .zip(0..)
@@ -75,6 +79,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         images_per_prompt: arguments.images_per_prompt,
         seed: arguments.seed,
         guidance: sampling.guidance,
+        prompts_with_unknown_words: unknown,
     };
     if arguments.json {
         report::json_line(&score)?;
@@ -88,6 +93,30 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says on stderr which words the model cannot tell apart, and returns in how many prompts they are.
+fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::Result<usize> {
+    let mut count = 0;
+    let mut words = BTreeSet::new();
+    for prompt in prompts {
+        let unknown = model.text().unknown_words(&prompt.text)?;
+        count += usize::from(!unknown.is_empty());
+        words.extend(unknown);
+    }
+    if count > 0 {
+        let shown: Vec<String> = words
+            .iter()
+            .take(5)
+            .map(|word| format!("{word:?}"))
+            .collect();
+        eprintln!(
+            "warning: {count} of {} prompts hold words that the model does not know, such as {}",
+            prompts.len(),
+            shown.join(", ")
+        );
+    }
+    Ok(count)
 }
 
 /// Prompts from a file, one a line; blank lines do not count.
