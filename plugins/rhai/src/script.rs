@@ -1,11 +1,11 @@
 //! A script: compiled, with its constants and the roles that it defines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rhai::packages::{Package, StandardPackage};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Module, ParseError, Position, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, ParseError, Position, Scope};
 
 use crate::exports::sc::strategy::about::Setting;
 use crate::exports::sc::strategy::script::ScriptError;
@@ -28,58 +28,52 @@ const ROLES: [(&str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// Values that settings give to constants, by the constant's name.
-type Overrides = Rc<RefCell<BTreeMap<String, Dynamic>>>;
+/// The variables that no scope holds: the top level's constants, which all functions and closures
+/// are to see.
+#[derive(Default)]
+struct Globals {
+    /// Values that settings give to constants, by the constant's name.
+    settings: RefCell<BTreeMap<String, Dynamic>>,
+    /// All constants, once the top level has run.
+    constants: RefCell<BTreeMap<String, Dynamic>>,
+    /// Whether the top level is running: there a setting beats what the text says, so that what is
+    /// computed from a parameter follows it.
+    running_top_level: Cell<bool>,
+}
+
+impl Globals {
+    /// The value of `name`, whose place in the scope is `index`, 0 when it is not there.
+    fn find(&self, name: &str, index: usize) -> Option<Dynamic> {
+        if self.running_top_level.get() {
+            self.settings.borrow().get(name).cloned()
+        } else if index == 0 {
+            self.constants.borrow().get(name).cloned()
+        } else {
+            None
+        }
+    }
+}
 
 pub struct Script {
     ast: AST,
     constants: Vec<Constant>,
     roles: Vec<&'static str>,
-    packages: Packages,
-    /// Runs the top level; its variables answer to `overrides`.
-    top_level: Engine,
-    overrides: Overrides,
-    /// Runs the functions; knows the top level's constants.
     engine: Engine,
-}
-
-/// What every engine has, made once.
-struct Packages {
-    standard: StandardPackage,
-    helpers: Rc<Module>,
-}
-
-impl Packages {
-    fn engine(&self) -> Engine {
-        let mut engine = Engine::new_raw();
-        self.standard.register_into_engine(&mut engine);
-        engine.register_global_module(Rc::clone(&self.helpers));
-        // Text is not code, and there is no clock to wait by.
-        engine.disable_symbol("eval");
-        engine.disable_symbol("sleep");
-        helpers::redirect_output(&mut engine);
-        engine
-    }
+    globals: Rc<Globals>,
 }
 
 impl Script {
     /// Compiles `source` and runs its top level.
     pub fn load(source: &str) -> Result<Script, ScriptError> {
-        let packages = Packages {
-            standard: StandardPackage::new(),
-            helpers: Rc::new(helpers::module()),
-        };
-        let engine = packages.engine();
+        let globals = Rc::new(Globals::default());
+        let engine = engine(Rc::clone(&globals));
         let ast = engine.compile(source).map_err(parse_error)?;
-        let overrides = Overrides::default();
-        let mut script = Script {
+        let script = Script {
             constants: parameters::constants(&ast, source)?,
             roles: defined_roles(&ast)?,
-            top_level: top_level_engine(&packages, &overrides),
-            packages,
             ast,
-            overrides,
             engine,
+            globals,
         };
         script.run_top_level().map_err(|error| {
             let (position, message) = explain(*error);
@@ -108,26 +102,24 @@ impl Script {
                 .ok_or_else(|| format!("`{}` is no parameter of this script", setting.name))?;
             changed.insert(constant.name.clone(), parameters::to_dynamic(setting.value));
         }
-        self.overrides.replace(changed);
+        self.globals.settings.replace(changed);
         self.run_top_level().map_err(|error| located(*error))
     }
 
     /// Runs the top level, and makes its constants known to all functions.
-    fn run_top_level(&mut self) -> Result<(), Box<EvalAltResult>> {
+    fn run_top_level(&self) -> Result<(), Box<EvalAltResult>> {
         let mut scope = Scope::new();
-        self.top_level.run_ast_with_scope(&mut scope, &self.ast)?;
-        let mut globals = Module::new();
-        for (name, is_constant, value) in scope.iter() {
-            if is_constant {
-                globals.set_var(name, value);
-            }
-        }
-        // Under the same name a setting beats what the text says.
-        for (name, value) in self.overrides.borrow().iter() {
-            globals.set_var(name.as_str(), value.clone());
-        }
-        self.engine = self.packages.engine();
-        self.engine.register_global_module(Rc::new(globals));
+        self.globals.running_top_level.set(true);
+        let run = self.engine.run_ast_with_scope(&mut scope, &self.ast);
+        self.globals.running_top_level.set(false);
+        run?;
+        let mut constants: BTreeMap<String, Dynamic> = scope
+            .iter()
+            .filter(|(_, is_constant, _)| *is_constant)
+            .map(|(name, _, value)| (name.to_owned(), value))
+            .collect();
+        constants.extend(self.globals.settings.borrow().clone());
+        self.globals.constants.replace(constants);
         Ok(())
     }
 
@@ -140,16 +132,20 @@ impl Script {
     }
 }
 
-/// An engine for the top level, where a constant that is computed from a parameter must see the
-/// value that was set. (Asking for every variable is slow, so functions run on another engine.)
+/// An engine with the standard functions and those for strategies.
 #[expect(
     deprecated,
     reason = "`on_var` is marked so for being volatile; the version is pinned"
 )]
-fn top_level_engine(packages: &Packages, overrides: &Overrides) -> Engine {
-    let mut engine = packages.engine();
-    let overrides = Rc::clone(overrides);
-    engine.on_var(move |name, _, _| Ok(overrides.borrow().get(name).cloned()));
+fn engine(globals: Rc<Globals>) -> Engine {
+    let mut engine = Engine::new_raw();
+    StandardPackage::new().register_into_engine(&mut engine);
+    engine.register_global_module(Rc::new(helpers::module()));
+    // Text is not code, and there is no clock to wait by.
+    engine.disable_symbol("eval");
+    engine.disable_symbol("sleep");
+    helpers::redirect_output(&mut engine);
+    engine.on_var(move |name, index, _| Ok(globals.find(name, index)));
     engine
 }
 

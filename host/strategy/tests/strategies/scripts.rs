@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{bounds, context, groups, histories, load, metrics, past, prompts, runtime};
-use sc_core::choice::{Choice, Objective};
+use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::plan::CurriculumDecision;
 use sc_strategy::{CallFailure, CurriculumInput, LoadError, StrategySet};
@@ -111,7 +111,12 @@ fn constants_are_parameters_and_seen_by_all_functions() {
         const WORD = "w"; // What to say.
         const TWICE = MARGIN * 2.0;
         const LIST = [1, 2];
-        fn inner() { `${MARGIN} ${TIMES} ${ON} ${WORD} ${TWICE} ${LIST.len()}` }
+        fn inner() {
+            // Closures see them too, and closures in closures.
+            let nested = [1].map(|x| [x].map(|y| MARGIN * y + TWICE))[0][0];
+            if nested != MARGIN + TWICE { throw "closure" }
+            `${MARGIN} ${TIMES} ${ON} ${WORD} ${TWICE} ${LIST.len()}`
+        }
         fn quality_gate(before, after, context) { keep(inner()) }
     "#;
     assert_eq!(reason(text, &[]), "0.25 -3 true w 0.5 2");
@@ -268,4 +273,21 @@ fn scripts_share_the_random_sequence_of_their_call() {
         keep(`${a} ${b}`)
     }";
     assert_eq!(reason(text, &[]), reason(text, &[]));
+}
+
+#[test]
+fn the_script_of_the_page_on_strategies_runs() {
+    let page = fs::read_to_string(crate::common::file("wit/README.md")).unwrap();
+    let text = page.split("```rhai\n").nth(1).unwrap();
+    let text = text.split("```").next().unwrap();
+    let set = script(text, &["data-filter.min_margin=0.3"]).unwrap();
+    let groups = groups(20, 4);
+    let filter = &set.data_filter.strategy;
+    let reply = filter.filter(&context(1), &groups).unwrap();
+    for (group, decisions) in groups.iter().zip(reply.answer) {
+        for (candidate, decision) in group.candidates.iter().zip(decisions) {
+            let undecided = (candidate.p_yes - 0.5).abs() < 0.3;
+            assert_eq!(decision != FilterDecision::Keep, undecided);
+        }
+    }
 }
