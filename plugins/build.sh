@@ -18,7 +18,13 @@ case "${1:-}" in
   *) sed -n '2,9p' "$0"; exit 2 ;;
 esac
 
-. "$("$here/toolchain.sh" ${GUEST_TOOLCHAIN:+"$GUEST_TOOLCHAIN"})"
+if ! environment=$("$here/toolchain.sh" ${GUEST_TOOLCHAIN:+"$GUEST_TOOLCHAIN"}); then
+  # The check is for where a toolchain is at hand; the committed files work without one.
+  [ -n "$check" ] || exit 1
+  echo "not compared: there is no toolchain for guests here"
+  exit 0
+fi
+. "$environment"
 compiler=$("$RUSTC" --version)
 if [ -n "$check" ] && [ "$compiler" != "$(cat "$here/compiler")" ]; then
   echo "not compared: the committed files come from $(cat "$here/compiler"), here is $compiler"
