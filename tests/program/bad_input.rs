@@ -424,6 +424,21 @@ fn places() {
                 expected: &["`file`", "not a directory"],
             },
             Case {
+                name: "a sheet that is there",
+                arguments: &["draw", "--prompts", "a ring", "--out", "file"],
+                expected: &["--out file", "already"],
+            },
+            Case {
+                name: "a sheet of nothing",
+                arguments: &["draw", "--prompts", " ", "--out", "sheet.png"],
+                expected: &["--prompts", "no prompt"],
+            },
+            Case {
+                name: "a sheet below a file",
+                arguments: &["draw", "--prompts", "a ring", "--out", "file/sheet.png"],
+                expected: &["file/sheet.png"],
+            },
+            Case {
                 name: "below a file",
                 arguments: &["run", "--out", "file/run"],
                 expected: &["file/run"],

@@ -59,6 +59,78 @@ fn score_warns_of_words_that_the_model_cannot_tell_apart() {
 }
 
 #[test]
+fn draw_puts_prompts_from_arguments_and_files_on_one_sheet() {
+    let folder = folder();
+    fs::write(
+        folder.path().join("two.txt"),
+        "two green rings\na ring and a cross\n",
+    )
+    .expect("written");
+    let outcome = sc_host(
+        folder.path(),
+        &[
+            "draw",
+            "--prompts",
+            "a ring left of a cross",
+            "two.txt",
+            "--out",
+            "sheet.png",
+            "--json",
+        ],
+    )
+    .succeeded();
+    let sheet = &outcome.json_lines()[0];
+    let prompts: Vec<&str> = sheet["images"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|image| image["prompt"].as_str())
+        .collect();
+    assert_eq!(
+        prompts,
+        [
+            "a ring left of a cross",
+            "two green rings",
+            "a ring and a cross"
+        ]
+    );
+    let png = fs::read(folder.path().join("sheet.png")).expect("a sheet");
+    assert!(png.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn the_world_is_evaluated_by_category_at_each_guidance() {
+    let folder = folder();
+    let outcome = sc_host(
+        folder.path(),
+        &[
+            "world",
+            "evaluate",
+            "--guidance",
+            "1,2",
+            "--evaluate",
+            "100",
+            "--json",
+        ],
+    )
+    .succeeded();
+    let guidances = outcome.json_lines()[0]["guidances"].clone();
+    let guidances = guidances.as_array().expect("a list");
+    assert_eq!(guidances.len(), 2);
+    for at in guidances {
+        assert_eq!(at["overall"]["nonunified"]["n"], 100);
+        assert_eq!(
+            at["by_category"].as_object().map(serde_json::Map::len),
+            Some(5)
+        );
+    }
+    assert_ne!(
+        guidances[0]["overall"]["nonunified"],
+        guidances[1]["overall"]["nonunified"]
+    );
+}
+
+#[test]
 fn info_names_family_sizes_and_special_tokens() {
     let folder = folder();
     let outcome = sc_host(folder.path(), &["model", "info", "--json"]).succeeded();

@@ -22,11 +22,16 @@ pub struct Arguments {
 pub enum Command {
     /// Improve a model on the tiny world: draw, judge, filter, select, train, evaluate, gate.
     Run(RunArguments),
+    /// Draw images, ask the model about them, and put them on a sheet.
+    Draw(DrawArguments),
     /// Draw one image or more a prompt and print the Nonunified score.
     Score(ScoreArguments),
     /// Look at a checkpoint.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// The tiny world that the tiny model lives in.
+    #[command(subcommand)]
+    World(WorldCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +40,12 @@ pub enum ModelCommand {
     Info(InfoArguments),
     /// Compute every value that a file of expected values names, and compare.
     Verify(VerifyArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorldCommand {
+    /// Measure a model on held-out prompts and labelled renders, by category, at some guidances.
+    Evaluate(EvaluateArguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -137,6 +148,77 @@ pub struct ScoreArguments {
     /// Classifier-free guidance [default: the model's own].
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DrawArguments {
+    /// What to draw: a prompt, or a file with one prompt a line. May be given several times.
+    #[arg(long = "prompts", value_name = "FILE|TEXT", required = true, num_args = 1..)]
+    pub prompts: Vec<String>,
+    /// The sheet, as PNG; must not be there yet.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Images a prompt.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
+    pub images_per_prompt: u32,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
+    /// Classifier-free guidance [default: the model's own].
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Guidances to draw at, separated by commas [default: the model's own].
+    #[arg(
+        long,
+        value_name = "W,…",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub guidance: Vec<f64>,
+    /// Held-out prompts to draw for, and labelled renders to judge.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        allow_negative_numbers = true
+    )]
+    pub evaluate: u32,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

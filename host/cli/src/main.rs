@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod failure;
 mod model_choice;
+mod prompts;
 mod report;
 mod watch;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, Command, ModelCommand};
+use crate::args::{Arguments, Command, ModelCommand, WorldCommand};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -21,9 +22,11 @@ fn main() -> ExitCode {
     start_log();
     let outcome = match arguments.command {
         Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Draw(arguments) => commands::draw::draw(&arguments),
         Command::Score(arguments) => commands::score::score(&arguments),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
+        Command::World(WorldCommand::Evaluate(arguments)) => commands::world::evaluate(&arguments),
     };
     match outcome {
         Ok(code) => code,

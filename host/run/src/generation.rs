@@ -23,6 +23,22 @@ pub struct Order<'a> {
     pub stream: Vec<u64>,
 }
 
+impl<'a> Order<'a> {
+    /// `images` of each prompt, with streams by the prompt's position and the image's number.
+    pub fn several(prompts: &'a [Prompt], images: u32) -> Vec<Order<'a>> {
+        prompts
+            .iter()
+            .zip(0..)
+            .flat_map(|(prompt, position)| {
+                (0..images).map(move |image| Order {
+                    prompt,
+                    stream: vec![position, u64::from(image)],
+                })
+            })
+            .collect()
+    }
+}
+
 /// An image that the model drew, and what it says of it.
 pub struct JudgedImage {
     /// The image's tokens.

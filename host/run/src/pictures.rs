@@ -7,6 +7,7 @@ use sc_world::sheet::{Mark, SheetOptions, Tile, contact_sheet};
 
 use crate::error::RunError;
 use crate::evaluation::EvaluatedImage;
+use crate::generation::JudgedImage;
 use crate::store::RunStore;
 
 /// How many pictures are kept of an evaluation.
@@ -15,38 +16,77 @@ const PICTURES: usize = 40;
 /// Small pictures are enlarged, without blur, to about this many pixels a side.
 const SHOWN_SIZE: usize = 128;
 
+/// A judged image as people are shown it: the frame is the model's verdict.
+pub struct Shown {
+    picture: Picture,
+    mark: Mark,
+    caption: String,
+}
+
+impl Shown {
+    /// An image of `size` pixels a side with the prompt that it was drawn for.
+    ///
+    /// # Errors
+    /// When the pixels are not finite or of another size.
+    pub fn new(image: &JudgedImage, size: usize, prompt: &str) -> Result<Shown, RunError> {
+        Ok(Shown {
+            picture: Picture::from_planes(&image.pixels, size, size)?,
+            mark: match image.verdict {
+                Verdict::Accepted => Mark::Accepted,
+                Verdict::Rejected => Mark::Rejected,
+                Verdict::Unparsed => Mark::None,
+            },
+            caption: prompt.to_owned(),
+        })
+    }
+}
+
+/// All images on one sheet, small ones enlarged without blur, as PNG.
+///
+/// # Errors
+/// When there are none.
+pub fn sheet(images: &[Shown]) -> Result<Vec<u8>, RunError> {
+    let tiles: Vec<Tile<'_>> = images
+        .iter()
+        .map(|shown| Tile {
+            picture: &shown.picture,
+            mark: shown.mark,
+            caption: &shown.caption,
+        })
+        .collect();
+    let size = images.first().map_or(1, |shown| shown.picture.width());
+    let options = SheetOptions {
+        columns: 8,
+        enlarge: (SHOWN_SIZE / size).max(1),
+    };
+    Ok(contact_sheet(&tiles, options)?)
+}
+
 /// The first pictures of an evaluation.
-pub struct Album {
+pub(crate) struct Album {
     size: usize,
-    pictures: Vec<(Picture, Mark, String)>,
+    images: Vec<Shown>,
     failure: Option<RunError>,
 }
 
 impl Album {
     /// An empty album of pictures of `size` pixels a side.
-    pub fn new(size: usize) -> Album {
+    pub(crate) fn new(size: usize) -> Album {
         Album {
             size,
-            pictures: Vec::new(),
+            images: Vec::new(),
             failure: None,
         }
     }
 
-    /// Adds an image while there is room. The frame is the model's verdict.
-    pub fn add(&mut self, image: &EvaluatedImage<'_>) {
-        if self.pictures.len() == PICTURES {
+    /// Adds an image while there is room.
+    pub(crate) fn add(&mut self, image: &EvaluatedImage<'_>) {
+        if self.images.len() == PICTURES {
             return;
         }
-        let mark = match image.image.verdict {
-            Verdict::Accepted => Mark::Accepted,
-            Verdict::Rejected => Mark::Rejected,
-            Verdict::Unparsed => Mark::None,
-        };
-        match Picture::from_planes(&image.image.pixels, self.size, self.size) {
-            Ok(picture) => self
-                .pictures
-                .push((picture, mark, image.prompt.text.clone())),
-            Err(error) => self.failure = Some(error.into()),
+        match Shown::new(image.image, self.size, &image.prompt.text) {
+            Ok(shown) => self.images.push(shown),
+            Err(error) => self.failure = Some(error),
         }
     }
 
@@ -54,35 +94,14 @@ impl Album {
     ///
     /// # Errors
     /// When a picture cannot be made or written.
-    pub fn save(self, store: &RunStore, name: &str) -> Result<(), RunError> {
+    pub(crate) fn save(self, store: &RunStore, name: &str) -> Result<(), RunError> {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        for (position, (picture, _, _)) in self.pictures.iter().enumerate() {
-            store.write(
-                &format!("images/{name}/{position:02}.png"),
-                &picture.to_png()?,
-            )?;
+        for (position, shown) in self.images.iter().enumerate() {
+            let png = shown.picture.to_png()?;
+            store.write(&format!("images/{name}/{position:02}.png"), &png)?;
         }
-        let tiles: Vec<Tile<'_>> = self
-            .pictures
-            .iter()
-            .map(|(picture, mark, caption)| Tile {
-                picture,
-                mark: *mark,
-                caption,
-            })
-            .collect();
-        if tiles.is_empty() {
-            return Ok(());
-        }
-        let options = SheetOptions {
-            columns: 8,
-            enlarge: (SHOWN_SIZE / self.size).max(1),
-        };
-        store.write(
-            &format!("images/{name}.png"),
-            &contact_sheet(&tiles, options)?,
-        )
+        store.write(&format!("images/{name}.png"), &sheet(&self.images)?)
     }
 }

@@ -1,21 +1,17 @@
 //! `sc-host score`: the Nonunified score alone.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use sc_core::metrics::Nonunified;
 use sc_core::plan::Sampling;
-use sc_core::prompt::Prompt;
-use sc_model::{JanusModel, UnifiedModel};
+use sc_model::UnifiedModel;
 use sc_run::generation::{Order, draw_and_judge};
 use sc_run::task::{Task, TinyWorld};
 use serde::Serialize;
 
 use crate::args::ScoreArguments;
 use crate::failure::Mistake;
-use crate::{model_choice, report, watch};
+use crate::{model_choice, prompts, report, watch};
 
 /// Prompts of the tiny world that are drawn when no file is given.
 const WORLD_PROMPTS: usize = 1000;
@@ -39,7 +35,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         ));
     }
     let prompts = match &arguments.prompts {
-        Some(file) => read_prompts(file)?,
+        Some(file) => prompts::read(file)?,
         None => TinyWorld::new().evaluation_prompts(arguments.seed, WORLD_PROMPTS),
     };
     let model = model_choice::load(arguments.model.as_deref())?;
@@ -47,17 +43,8 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         guidance: model_choice::guidance(&model, arguments.guidance)?,
         ..Sampling::default()
     };
-    let unknown = warn_of_unknown_words(&model, &prompts)?;
-    let orders: Vec<Order<'_>> = prompts
-        .iter()
-        .zip(0..)
-        .flat_map(|(prompt, position)| {
-            (0..arguments.images_per_prompt).map(move |image| Order {
-                prompt,
-                stream: vec![position, u64::from(image)],
-            })
-        })
-        .collect();
+    let unknown = prompts::warn_of_unknown_words(&model, &prompts)?;
+    let orders = Order::several(&prompts, arguments.images_per_prompt);
     let bar = watch::bar("drawing and judging", "images", orders.len() as u64);
     let mut verdicts = Vec::with_capacity(orders.len());
     draw_and_judge(
@@ -93,68 +80,4 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says on stderr which words the model cannot tell apart, and returns in how many prompts they are.
-fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::Result<usize> {
-    let mut count = 0;
-    let mut words = BTreeSet::new();
-    for prompt in prompts {
-        let unknown = model.text().unknown_words(&prompt.text)?;
-        count += usize::from(!unknown.is_empty());
-        words.extend(unknown);
-    }
-    if count > 0 {
-        let shown: Vec<String> = words
-            .iter()
-            .take(5)
-            .map(|word| format!("{word:?}"))
-            .collect();
-        eprintln!(
-            "warning: {count} of {} prompts hold words that the model does not know, such as {}",
-            prompts.len(),
-            shown.join(", ")
-        );
-    }
-    Ok(count)
-}
-
-/// Prompts from a file, one a line; blank lines do not count.
-fn read_prompts(file: &Path) -> anyhow::Result<Vec<Prompt>> {
-    let bytes = std::fs::read(file)
-        .with_context(|| format!("cannot read `--prompts {}`", file.display()))
-        .map_err(|error| {
-            Mistake::error(
-                format!("{error:#}"),
-                "give a text file with one prompt a line",
-            )
-        })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Mistake::error(
-            format!("`--prompts {}`: line {line} is not UTF-8", file.display()),
-            "save the file as UTF-8",
-        )
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let prompts: Vec<Prompt> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .zip(0..)
-        .map(|(line, id)| Prompt {
-            id,
-            text: line.to_owned(),
-            category: String::new(),
-            tags: Vec::new(),
-        })
-        .collect();
-    if prompts.is_empty() {
-        return Err(Mistake::error(
-            format!("`--prompts {}` holds no prompt", file.display()),
-            "write one prompt a line",
-        ));
-    }
-    Ok(prompts)
 }

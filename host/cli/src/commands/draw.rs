@@ -1,0 +1,137 @@
+//! `sc-host draw`: images on a sheet, each with its prompt and the model's own verdict.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sc_core::candidate::Verdict;
+use sc_core::plan::Sampling;
+use sc_core::prompt::Prompt;
+use sc_model::UnifiedModel;
+use sc_run::generation::{Order, draw_and_judge};
+use sc_run::pictures::{Shown, sheet};
+use serde::Serialize;
+
+use crate::args::DrawArguments;
+use crate::failure::Mistake;
+use crate::{model_choice, prompts, report, watch};
+
+/// Most images on a sheet: more are no help to the eye.
+const MOST_IMAGES: usize = 1000;
+
+#[derive(Serialize)]
+struct Sheet<'a> {
+    out: String,
+    seed: u64,
+    guidance: f64,
+    images: Vec<DrawnImage<'a>>,
+}
+
+#[derive(Serialize)]
+struct DrawnImage<'a> {
+    prompt: &'a str,
+    verdict: Verdict,
+    p_yes: f64,
+}
+
+pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
+    let prompts = asked_for(&arguments.prompts)?;
+    let count = prompts
+        .len()
+        .saturating_mul(arguments.images_per_prompt as usize);
+    if count == 0 || count > MOST_IMAGES {
+        return Err(Mistake::error(
+            format!("{count} images are asked for; expected 1 to {MOST_IMAGES}"),
+            "`--images-per-prompt` times the number of prompts is what goes on the sheet",
+        ));
+    }
+    if arguments.out.exists() {
+        return Err(Mistake::error(
+            format!("`--out {}` is there already", arguments.out.display()),
+            "give another name, or move it away",
+        ));
+    }
+    let model = model_choice::load(arguments.model.as_deref())?;
+    let sampling = Sampling {
+        guidance: model_choice::guidance(&model, arguments.guidance)?,
+        ..Sampling::default()
+    };
+    prompts::warn_of_unknown_words(&model, &prompts)?;
+    let orders = Order::several(&prompts, arguments.images_per_prompt);
+    let bar = watch::bar("drawing and judging", "images", count as u64);
+    let (mut shown, mut images) = (Vec::new(), Vec::new());
+    draw_and_judge(
+        &model as &dyn UnifiedModel,
+        &orders,
+        &sampling,
+        arguments.seed,
+        "draw",
+        &mut |done| bar.inc(done),
+        &mut |position, image| {
+            let prompt = &orders[position].prompt.text;
+            shown.push(Shown::new(&image, model.image_size(), prompt)?);
+            images.push(DrawnImage {
+                prompt,
+                verdict: image.verdict,
+                p_yes: image.p_yes,
+            });
+            Ok(())
+        },
+    )?;
+    bar.finish_and_clear();
+    write_new(&arguments.out, &sheet(&shown)?)?;
+    let drawn = Sheet {
+        out: arguments.out.display().to_string(),
+        seed: arguments.seed,
+        guidance: sampling.guidance,
+        images,
+    };
+    if arguments.json {
+        report::json_line(&drawn)?;
+    } else {
+        let lines: String = drawn.images.iter().map(line).collect();
+        report::text(&format!("{lines}{}\n", drawn.out))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(image: &DrawnImage<'_>) -> String {
+    let verdict = match image.verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::Rejected => "rejected",
+        Verdict::Unparsed => "unparsed",
+    };
+    format!("{verdict}  p-yes {:.3}  {}\n", image.p_yes, image.prompt)
+}
+
+/// Prompts from files where there is one of that name, else the texts themselves.
+fn asked_for(given: &[String]) -> anyhow::Result<Vec<Prompt>> {
+    let mut all: Vec<Prompt> = Vec::new();
+    for text in given {
+        if Path::new(text).is_file() {
+            all.extend(prompts::read(Path::new(text))?);
+        } else if text.trim().is_empty() {
+            return Err(Mistake::error(
+                format!("`--prompts {text:?}` holds no prompt"),
+                "give a prompt, or a file with one prompt a line",
+            ));
+        } else {
+            all.push(prompts::prompt(text.trim(), 0));
+        }
+    }
+    for (prompt, id) in all.iter_mut().zip(0..) {
+        prompt.id = id;
+    }
+    Ok(all)
+}
+
+fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(file)
+        .and_then(|mut file| file.write_all(bytes))
+        .with_context(|| format!("cannot write `{}`", file.display()))
+}

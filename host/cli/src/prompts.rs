@@ -1,0 +1,79 @@
+//! Prompts that are typed or stand in a file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context;
+use sc_core::prompt::Prompt;
+use sc_model::JanusModel;
+
+use crate::failure::Mistake;
+
+/// Says on stderr which words the model cannot tell apart, and returns in how many prompts they are.
+pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::Result<usize> {
+    let mut count = 0;
+    let mut words = BTreeSet::new();
+    for prompt in prompts {
+        let unknown = model.text().unknown_words(&prompt.text)?;
+        count += usize::from(!unknown.is_empty());
+        words.extend(unknown);
+    }
+    if count > 0 {
+        let shown: Vec<String> = words
+            .iter()
+            .take(5)
+            .map(|word| format!("{word:?}"))
+            .collect();
+        eprintln!(
+            "warning: {count} of {} prompts hold words that the model does not know, such as {}",
+            prompts.len(),
+            shown.join(", ")
+        );
+    }
+    Ok(count)
+}
+
+/// Prompts from a file, one a line; blank lines do not count.
+pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
+    let bytes = std::fs::read(file)
+        .with_context(|| format!("cannot read `--prompts {}`", file.display()))
+        .map_err(|error| {
+            Mistake::error(
+                format!("{error:#}"),
+                "give a text file with one prompt a line",
+            )
+        })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Mistake::error(
+            format!("`--prompts {}`: line {line} is not UTF-8", file.display()),
+            "save the file as UTF-8",
+        )
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let prompts: Vec<Prompt> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .zip(0..)
+        .map(|(line, id)| prompt(line, id))
+        .collect();
+    if prompts.is_empty() {
+        return Err(Mistake::error(
+            format!("`--prompts {}` holds no prompt", file.display()),
+            "write one prompt a line",
+        ));
+    }
+    Ok(prompts)
+}
+
+/// A prompt of which nothing is known but its words.
+pub fn prompt(text: &str, id: u32) -> Prompt {
+    Prompt {
+        id,
+        text: text.to_owned(),
+        category: String::new(),
+        tags: Vec::new(),
+    }
+}
