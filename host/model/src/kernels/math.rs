@@ -189,7 +189,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// SwiGLU: rows of gates and ups [2·W] → silu(gate)·up [W].
+    /// SwiGLU: rows of gates and ups `[2·W]` → silu(gate)·up `[W]`.
     pub(crate) fn swiglu(gate_up: &[f32], width: usize, y: &mut [f32]) {
         for (pair, y) in gate_up.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {
             let (gate, up) = pair.split_at(width);

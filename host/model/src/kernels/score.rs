@@ -28,7 +28,7 @@ pub(super) struct Head {
 pub(super) struct Trace {
     /// Before GELU.
     inner: Buffer,
-    /// Logits, or what [`log_softmax`] makes of them.
+    /// Logits, or their log-softmax.
     pub(super) logits: Buffer,
 }
 
