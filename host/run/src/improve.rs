@@ -42,8 +42,8 @@ pub struct Ingredients<'a> {
 /// the round or not, as the strategies decide.
 ///
 /// # Errors
-/// When the model, a strategy or the disk fails. Rounds that were kept stay in the run directory;
-/// of the round that failed nothing stays but its ledger rows.
+/// When the model, a strategy or the disk fails. The rounds before stay in the run directory; of
+/// the round under way nothing stays but, where a strategy failed, its ledger rows.
 pub fn improve(
     ingredients: Ingredients<'_>,
     watcher: &mut dyn Watcher,
@@ -68,6 +68,7 @@ pub fn improve(
             break;
         }
     }
+    run.enter(run.rounds_done);
     let after = run.evaluate_thoroughly("after")?;
     run.finish(before, after)
 }

@@ -6,7 +6,6 @@
 //! metrics.jsonl    an object a round; round 0 is the model that the run began with
 //! images/          what the model draws for the same prompts, before and after
 //! model/           the last kept model, in Hugging Face layout
-//! optimizer.safetensors  the optimizer's moments that go with it
 //! summary.json     figures before and after
 //! timings.jsonl    how long things took: the only file that two equal runs differ in
 //! ```
