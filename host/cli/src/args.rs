@@ -65,6 +65,34 @@ impl From<ObjectiveName> for Objective {
     }
 }
 
+/// What every command that draws takes.
+#[derive(Debug, Args)]
+pub struct Basics {
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
+    /// Print JSON on stdout: one object a line, and all else on stderr.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How strongly the prompt pulls.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Guidance {
+    /// Classifier-free guidance [default: the model's own].
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times; each fills the
@@ -75,30 +103,17 @@ pub struct RunArguments {
     /// several times.
     #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
     /// Run directory; must be absent or empty [default: the first free runs/N].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Rounds at most [default: 3].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub rounds: Option<u32>,
-    /// Seed of every random stream.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
-    pub seed: u64,
     /// What the generation branch is trained with, unless the curriculum decides otherwise.
     #[arg(long, value_enum, default_value = "sft")]
     pub objective: ObjectiveName,
-    /// Classifier-free guidance [default: the model's own].
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
+    #[command(flatten)]
+    pub guidance: Guidance,
     /// Prompts that a round draws for [default: 600].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub prompts: Option<u32>,
@@ -115,17 +130,12 @@ pub struct RunArguments {
     /// are measured on 400 at most [default: 1000].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub evaluate: Option<u32>,
-    /// Print one JSON object a line on stdout, the last one the summary.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub basics: Basics,
 }
 
 #[derive(Debug, Args)]
 pub struct ScoreArguments {
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
     /// Prompts, one a line [default: 1,000 held-out prompts of the tiny world].
     #[arg(long, value_name = "FILE")]
     pub prompts: Option<PathBuf>,
@@ -137,20 +147,10 @@ pub struct ScoreArguments {
         allow_negative_numbers = true
     )]
     pub images_per_prompt: u32,
-    /// Seed of every random stream.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
-    pub seed: u64,
-    /// Classifier-free guidance [default: the model's own].
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub guidance: Guidance,
+    #[command(flatten)]
+    pub basics: Basics,
 }
 
 #[derive(Debug, Args)]
@@ -161,10 +161,6 @@ pub struct DrawArguments {
     /// The sheet, as PNG; must not be there yet.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
     /// Images a prompt.
     #[arg(
         long,
@@ -173,28 +169,14 @@ pub struct DrawArguments {
         allow_negative_numbers = true
     )]
     pub images_per_prompt: u32,
-    /// Seed of every random stream.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
-    pub seed: u64,
-    /// Classifier-free guidance [default: the model's own].
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub guidance: Guidance,
+    #[command(flatten)]
+    pub basics: Basics,
 }
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
     /// Guidances to draw at, separated by commas [default: the model's own].
     #[arg(
         long,
@@ -211,17 +193,8 @@ pub struct EvaluateArguments {
         allow_negative_numbers = true
     )]
     pub evaluate: u32,
-    /// Seed of every random stream.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
-    pub seed: u64,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub basics: Basics,
 }
 
 #[derive(Debug, Args)]

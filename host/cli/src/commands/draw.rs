@@ -53,9 +53,9 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
             "give another name, or move it away",
         ));
     }
-    let model = model_choice::load(arguments.model.as_deref())?;
+    let model = model_choice::load(arguments.basics.model.as_deref())?;
     let sampling = Sampling {
-        guidance: model_choice::guidance(&model, arguments.guidance)?,
+        guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()
     };
     prompts::warn_of_unknown_words(&model, &prompts)?;
@@ -66,7 +66,7 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
         &model as &dyn UnifiedModel,
         &orders,
         &sampling,
-        arguments.seed,
+        arguments.basics.seed,
         "draw",
         &mut |done| bar.inc(done),
         &mut |position, image| {
@@ -84,11 +84,11 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
     write_new(&arguments.out, &sheet(&shown)?)?;
     let drawn = Sheet {
         out: arguments.out.display().to_string(),
-        seed: arguments.seed,
+        seed: arguments.basics.seed,
         guidance: sampling.guidance,
         images,
     };
-    if arguments.json {
+    if arguments.basics.json {
         report::json_line(&drawn)?;
     } else {
         let lines: String = drawn.images.iter().map(line).collect();

@@ -34,8 +34,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let mut settings = settings(arguments)?;
     let runtime = Runtime::new(Limits::default())?;
     let strategies = StrategySet::load(&arguments.strategies, &arguments.settings, &runtime)?;
-    let model = model_choice::load(arguments.model.as_deref())?;
-    settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance)?;
+    let model = model_choice::load(arguments.basics.model.as_deref())?;
+    settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance.guidance)?;
     let task = TinyWorld::new();
     let out = match &arguments.out {
         Some(out) => out.clone(),
@@ -44,7 +44,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let store = RunStore::create(&out)?;
     let configuration = ResolvedConfiguration {
         program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
-        model: model_choice::name(arguments.model.as_deref()),
+        model: model_choice::name(arguments.basics.model.as_deref()),
         task: task.name(),
         settings,
         strategies: strategies
@@ -61,7 +61,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         settings: &settings,
         store: &store,
     };
-    if arguments.json {
+    if arguments.basics.json {
         let mut watcher = ForPrograms { failure: None };
         let summary = improve(ingredients, &mut watcher)?;
         if let Some(failure) = watcher.failure {
@@ -80,7 +80,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 
 fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
     let mut settings = RunSettings::defaults(arguments.objective.into());
-    settings.seed = arguments.seed;
+    settings.seed = arguments.basics.seed;
     let evaluation = &mut settings.evaluation;
     if let Some(n) = arguments.evaluate {
         evaluation.prompts = n;
@@ -99,7 +99,7 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
     if let Some(rate) = arguments.learning_rate {
         settings.training.learning_rate = rate;
     }
-    if let Some(guidance) = arguments.guidance {
+    if let Some(guidance) = arguments.guidance.guidance {
         settings.sampling.guidance = guidance;
     }
     settings.check().map_err(|error| {

@@ -36,11 +36,11 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
     }
     let prompts = match &arguments.prompts {
         Some(file) => prompts::read(file)?,
-        None => TinyWorld::new().evaluation_prompts(arguments.seed, WORLD_PROMPTS),
+        None => TinyWorld::new().evaluation_prompts(arguments.basics.seed, WORLD_PROMPTS),
     };
-    let model = model_choice::load(arguments.model.as_deref())?;
+    let model = model_choice::load(arguments.basics.model.as_deref())?;
     let sampling = Sampling {
-        guidance: model_choice::guidance(&model, arguments.guidance)?,
+        guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()
     };
     let unknown = prompts::warn_of_unknown_words(&model, &prompts)?;
@@ -51,7 +51,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         &model as &dyn UnifiedModel,
         &orders,
         &sampling,
-        arguments.seed,
+        arguments.basics.seed,
         "score-draw",
         &mut |images| bar.inc(images),
         &mut |_, image| {
@@ -64,11 +64,11 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         nonunified: Nonunified::of(verdicts),
         prompts: prompts.len(),
         images_per_prompt: arguments.images_per_prompt,
-        seed: arguments.seed,
+        seed: arguments.basics.seed,
         guidance: sampling.guidance,
         prompts_with_unknown_words: unknown,
     };
-    if arguments.json {
+    if arguments.basics.json {
         report::json_line(&score)?;
     } else {
         report::text(&format!(

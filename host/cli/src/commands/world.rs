@@ -34,7 +34,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
             "1000 gives intervals of about three points to either side",
         ));
     }
-    let model = model_choice::load(arguments.model.as_deref())?;
+    let model = model_choice::load(arguments.basics.model.as_deref())?;
     let asked: Vec<Option<f64>> = match &arguments.guidance[..] {
         [] => vec![None],
         given => given.iter().copied().map(Some).collect(),
@@ -46,14 +46,14 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let world = TinyWorld::new();
     let n = arguments.evaluate as usize;
     let (prompts, labelled) = (
-        world.evaluation_prompts(arguments.seed, n),
-        world.labelled_images(arguments.seed, n),
+        world.evaluation_prompts(arguments.basics.seed, n),
+        world.labelled_images(arguments.basics.seed, n),
     );
     let total = guidances.len() * (prompts.len() + labelled.len());
     let bar = watch::bar("drawing and judging", "images", total as u64);
     let mut measured = Measured {
-        model: model_choice::name(arguments.model.as_deref()),
-        seed: arguments.seed,
+        model: model_choice::name(arguments.basics.model.as_deref()),
+        seed: arguments.basics.seed,
         guidances: Vec::new(),
     };
     for guidance in guidances {
@@ -65,7 +65,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
                 guidance,
                 ..Sampling::default()
             },
-            seed: arguments.seed,
+            seed: arguments.basics.seed,
         };
         let model = &model as &dyn UnifiedModel;
         let evaluation = measure(model, &set, &mut |images| bar.inc(images), &mut |_| ())?;
@@ -75,7 +75,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         });
     }
     bar.finish_and_clear();
-    if arguments.json {
+    if arguments.basics.json {
         report::json_line(&measured)?;
     } else {
         report::text(&measured.guidances.iter().map(table).collect::<String>())?;
