@@ -315,7 +315,7 @@ fn options() {
             Case {
                 name: "no rounds",
                 arguments: &["run", "--rounds", "0"],
-                expected: &["rounds", "0", "at least 1"],
+                expected: &["`--rounds` is 0", "1 to 10000"],
             },
             Case {
                 name: "fewer than no rounds",
@@ -353,6 +353,36 @@ fn options() {
                 expected: &["evaluat", "0"],
             },
             Case {
+                name: "more images than anybody has room for",
+                arguments: &["run", "--images-per-prompt", "4294967295"],
+                expected: &["`--images-per-prompt` is 4294967295"],
+            },
+            Case {
+                name: "the same to score",
+                arguments: &["score", "--images-per-prompt", "4294967295"],
+                expected: &["`--images-per-prompt` is 4294967295"],
+            },
+            Case {
+                name: "more epochs than a life has",
+                arguments: &["run", "--epochs", "4294967295"],
+                expected: &["`--epochs` is 4294967295"],
+            },
+            Case {
+                name: "a larger evaluation than is useful",
+                arguments: &["run", "--evaluate", "4294967295"],
+                expected: &["`--evaluate` is 4294967295"],
+            },
+            Case {
+                name: "more prompts than the world has",
+                arguments: &["run", "--prompts", "5000"],
+                expected: &["`--prompts` is 5000", "4968"],
+            },
+            Case {
+                name: "guidance without end",
+                arguments: &["run", "--guidance", "1e308"],
+                expected: &["guidance", "1e308"],
+            },
+            Case {
                 name: "a learning rate below 0",
                 arguments: &["run", "--learning-rate", "-0.1"],
                 expected: &["learning", "-0.1"],
@@ -372,9 +402,20 @@ fn prompt_files() {
     write("latin1.txt", b"a red circle\na gr\xfcn square\n");
     write("special.txt", b"a red <begin_of_image>\n");
     let score = |file: &'static str| ["score", "--prompts", file];
+    fs::create_dir(place.path().join("folder.txt")).expect("a folder");
     check_all(
         place.path(),
         &[
+            Case {
+                name: "a device that never ends",
+                arguments: &score("/dev/zero"),
+                expected: &["/dev/zero", "not a regular file"],
+            },
+            Case {
+                name: "a folder",
+                arguments: &score("folder.txt"),
+                expected: &["folder.txt", "not a regular file"],
+            },
             Case {
                 name: "no such file",
                 arguments: &score("nowhere.txt"),

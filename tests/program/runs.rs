@@ -6,7 +6,9 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::support::{files, folder, in_repository, ledger, repository_path, rows, small_run};
+use crate::support::{
+    files, folder, in_repository, ledger, repository_path, rows, sc_host, small_run,
+};
 
 /// Weights that training may change, by the start of their names.
 const TRAINED: [&str; 4] = [
@@ -165,9 +167,78 @@ fn a_round_that_keeps_nothing_trains_nothing_and_says_so() {
 }
 
 #[test]
+fn a_model_of_another_world_is_refused_before_anything_is_written() {
+    let folder = folder();
+    let model = repository_path("tests/fixtures/janus-a");
+    let outcome = small_run(folder.path(), &["--model", &model]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.stderr.contains("12 pixels a side"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!folder.path().join("out").exists());
+}
+
+/// A run must not be lost because the one who watched it went away.
+#[test]
+fn a_run_goes_on_when_nobody_reads_what_it_prints() {
+    let folder = folder();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_sc-host"))
+        .args(["run", "--out", "out"])
+        .args(crate::support::SMALL)
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("/dev/full"),
+        )
+        .status()
+        .expect("the program starts");
+    assert!(status.success());
+    assert!(folder.path().join("out/summary.json").is_file());
+}
+
+#[test]
+fn score_and_run_agree_on_the_same_model_and_seed() {
+    let folder = folder();
+    let run = sc_host(
+        folder.path(),
+        &[
+            "run",
+            "--json",
+            "--out",
+            "out",
+            "--rounds",
+            "1",
+            "--prompts",
+            "5",
+            "--epochs",
+            "1",
+            "--images-per-prompt",
+            "1",
+            "--evaluate",
+            "1000",
+            "--seed",
+            "9",
+        ],
+    )
+    .succeeded();
+    let score = sc_host(folder.path(), &["score", "--seed", "9", "--json"]).succeeded();
+    let events = run.json_lines();
+    let summary = events.last().expect("a summary");
+    assert_eq!(
+        summary["before"]["nonunified"],
+        score.json_lines()[0]["nonunified"]
+    );
+}
+
+#[test]
 fn without_json_people_get_a_table_and_the_way_to_the_pictures() {
     let folder = folder();
-    let outcome = crate::support::sc_host(
+    let outcome = sc_host(
         folder.path(),
         &[&["run", "--rounds", "1"], &crate::support::SMALL[..]].concat(),
     )

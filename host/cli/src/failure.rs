@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::terminal::say;
+
 /// A mistake in what was typed, with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -38,9 +40,9 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     let (message, _) = text
         .split_once("For more information")
         .unwrap_or((&text, ""));
-    eprintln!("{}", message.trim_end());
+    say(message.trim_end());
     if !message.contains("tip:") && !message.contains("hint:") {
-        eprintln!("hint: `sc-host COMMAND --help` lists the options and what they take");
+        say("hint: `sc-host COMMAND --help` lists the options and what they take");
     }
     ExitCode::from(2)
 }
@@ -59,11 +61,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             message = format!("{message}: {cause}");
         }
     }
-    eprintln!("error: {message}");
-    eprintln!(
-        "hint: {}",
-        hint(error).unwrap_or_else(|| general_hint(error))
-    );
+    say(&format!("error: {message}"));
+    let hint = hint(error).unwrap_or_else(|| general_hint(error));
+    say(&format!("hint: {hint}"));
     ExitCode::FAILURE
 }
 

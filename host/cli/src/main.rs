@@ -6,8 +6,10 @@ mod failure;
 mod model_choice;
 mod prompts;
 mod report;
+mod terminal;
 mod watch;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,13 +36,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Diagnostics go to stderr; `SC_HOST_LOG` says how many, such as `debug`.
+/// Diagnostics and what strategies log go to stderr; `SC_HOST_LOG` says how much, such as `debug`.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SC_HOST_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,strategy=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
 }

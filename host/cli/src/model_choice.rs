@@ -31,17 +31,20 @@ pub fn load(folder: Option<&Path>) -> anyhow::Result<JanusModel> {
 
 /// The model's name without its directory, so that a record does not depend on where it lies.
 pub fn name(folder: Option<&Path>) -> String {
-    match folder.and_then(Path::file_name) {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => TINY.to_owned(),
-    }
+    let Some(folder) = folder else {
+        return TINY.to_owned();
+    };
+    // `.` and `..` have no name of their own.
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = whole.file_name().unwrap_or(whole.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 /// The guidance asked for, or the model's own.
 pub fn guidance(model: &JanusModel, asked: Option<f64>) -> anyhow::Result<f64> {
     match asked {
         Some(guidance) if !(0.0..=100.0).contains(&guidance) => Err(Mistake::error(
-            format!("`--guidance` is {guidance}; expected a number from 0 to 100"),
+            format!("`--guidance` is {guidance:?}; expected a number from 0 to 100"),
             "1 draws without guidance; Janus-Pro's own is 5",
         )),
         Some(guidance) => Ok(guidance),

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::Context;
 use sc_core::prompt::Prompt;
 use sc_model::JanusModel;
 
 use crate::failure::Mistake;
+use crate::terminal::say;
+
+/// Longest file of prompts, in bytes.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Says on stderr which words the model cannot tell apart, and returns in how many prompts they are.
 pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::Result<usize> {
@@ -24,18 +29,18 @@ pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::
             .take(5)
             .map(|word| format!("{word:?}"))
             .collect();
-        eprintln!(
+        say(&format!(
             "warning: {count} of {} prompts hold words that the model does not know, such as {}",
             prompts.len(),
             shown.join(", ")
-        );
+        ));
     }
     Ok(count)
 }
 
 /// Prompts from a file, one a line; blank lines do not count.
 pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
-    let bytes = std::fs::read(file)
+    let bytes = read_bounded(file)
         .with_context(|| format!("cannot read `--prompts {}`", file.display()))
         .map_err(|error| {
             Mistake::error(
@@ -66,6 +71,21 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
         ));
     }
     Ok(prompts)
+}
+
+/// The bytes of a regular file; pipes and devices may never end.
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(file)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > MOST_BYTES {
+        return Err(io::Error::other(format!(
+            "it is {} bytes long; at most {MOST_BYTES} are read",
+            metadata.len()
+        )));
+    }
+    fs::read(file)
 }
 
 /// A prompt of which nothing is known but its words.

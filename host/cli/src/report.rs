@@ -9,6 +9,8 @@ use sc_model::verify::Report;
 use sc_run::evaluation::Figures;
 use serde::Serialize;
 
+use crate::terminal::printable;
+
 /// Prints one JSON object as one line on stdout.
 pub fn json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(value)?;
@@ -18,13 +20,16 @@ pub fn json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// Prints text on stdout.
+/// Prints text for people on stdout.
 pub fn text(text: &str) -> anyhow::Result<()> {
-    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(io::stdout().lock().write_all(printable(text).as_bytes())?)
 }
 
 /// `45.7 % [42.6, 48.8]`
 pub fn share(share: &Share) -> String {
+    if share.n == 0 {
+        return "not known".to_owned();
+    }
     format!(
         "{:5.1} % [{:.1}, {:.1}]",
         share.value * 100.0,

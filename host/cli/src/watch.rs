@@ -1,9 +1,10 @@
 //! Watching a run: bars and sentences for people, JSON lines for programs.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use sc_run::event::{Event, Stage, Watcher};
+use sc_run::event::{EvaluatedOn, Event, Stage, Watcher};
 
 use crate::report;
+use crate::terminal::say;
 
 /// Shows bars and sentences on stderr.
 pub struct ForPeople {
@@ -18,7 +19,7 @@ impl ForPeople {
     }
 
     fn say(&self, sentence: &str) {
-        self.bar.suspend(|| eprintln!("{sentence}"));
+        self.bar.suspend(|| say(sentence));
     }
 }
 
@@ -37,7 +38,14 @@ pub fn bar(what: &str, unit: &str, total: u64) -> ProgressBar {
 impl Watcher for ForPeople {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Evaluation { round, evaluation } => {
+            // The whole set's figures come in the table at the end.
+            Event::Evaluation {
+                set: EvaluatedOn::Whole,
+                ..
+            } => {}
+            Event::Evaluation {
+                round, evaluation, ..
+            } => {
                 let figures = &evaluation.overall;
                 let mut sentence = format!(
                     "round {round}: Nonunified {}",

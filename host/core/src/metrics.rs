@@ -8,8 +8,9 @@ use crate::candidate::Verdict;
 
 /// A share with its count and its 95 % Wilson score interval, all in 0–1.
 ///
-/// With `n` = 0 nothing is known: the value is 0 and the interval 0–1.
+/// With `n` = 0 nothing is known: the value is 0, written as `null`, and the interval 0–1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "WrittenShare", from = "WrittenShare")]
 pub struct Share {
     /// hits / n.
     pub value: f64,
@@ -19,6 +20,37 @@ pub struct Share {
     pub high: f64,
     /// Number of trials.
     pub n: u64,
+}
+
+/// A share as files and programs get it.
+#[derive(Serialize, Deserialize)]
+struct WrittenShare {
+    value: Option<f64>,
+    low: f64,
+    high: f64,
+    n: u64,
+}
+
+impl From<Share> for WrittenShare {
+    fn from(share: Share) -> WrittenShare {
+        WrittenShare {
+            value: (share.n > 0).then_some(share.value),
+            low: share.low,
+            high: share.high,
+            n: share.n,
+        }
+    }
+}
+
+impl From<WrittenShare> for Share {
+    fn from(written: WrittenShare) -> Share {
+        Share {
+            value: written.value.unwrap_or(0.0),
+            low: written.low,
+            high: written.high,
+            n: written.n,
+        }
+    }
 }
 
 impl Default for Share {
@@ -160,6 +192,9 @@ mod tests {
         assert_eq!(Share::of(9, 9).high, 1.0);
         let nothing = Share::of(0, 0);
         assert_eq!((nothing.low, nothing.high, nothing.n), (0.0, 1.0, 0));
+        let written = serde_json::json!({"value": null, "low": 0.0, "high": 1.0, "n": 0});
+        assert_eq!(serde_json::to_value(nothing).ok(), Some(written.clone()));
+        assert_eq!(serde_json::from_value(written).ok(), Some(nothing));
     }
 
     #[test]

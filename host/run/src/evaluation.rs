@@ -10,7 +10,7 @@ use sc_model::UnifiedModel;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
-use crate::generation::{JudgedImage, Order, draw_and_judge, read_answer};
+use crate::generation::{EVALUATION, JudgedImage, Order, draw_and_judge, read_answer};
 use crate::task::{LabelledImage, Oracle, stack};
 
 /// Labelled images judged at a time.
@@ -43,7 +43,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The figures by name, as strategies see them: `nonunified`, `nonunified/spatial`, …
+    /// The figures by name, as strategies see them: `nonunified`, `nonunified/spatial`, …; those
+    /// without a trial are left out.
     pub fn metrics(&self) -> Vec<Metric> {
         let named = |suffix: String, figures: &Figures| {
             let mut metrics = vec![Metric::new(
@@ -64,6 +65,7 @@ impl Evaluation {
         for (category, figures) in &self.by_category {
             metrics.extend(named(format!("/{category}"), figures));
         }
+        metrics.retain(|metric| metric.n > 0);
         metrics
     }
 }
@@ -145,21 +147,13 @@ pub fn evaluate(
 ) -> Result<Evaluation, RunError> {
     let mut overall = Tally::default();
     let mut by_category: BTreeMap<String, Tally> = BTreeMap::new();
-    let orders: Vec<Order<'_>> = set
-        .prompts
-        .iter()
-        .zip(0..)
-        .map(|(prompt, position)| Order {
-            prompt,
-            stream: vec![position],
-        })
-        .collect();
+    let orders = Order::several(set.prompts, 1);
     draw_and_judge(
         model,
         &orders,
         &set.sampling,
         set.seed,
-        "evaluation-draw",
+        EVALUATION,
         progress,
         &mut |position, image| {
             let prompt = &set.prompts[position];

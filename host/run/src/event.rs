@@ -14,6 +14,8 @@ pub enum Event<'a> {
     Evaluation {
         /// The round after which it stands.
         round: u32,
+        /// On which images.
+        set: EvaluatedOn,
         /// The figures.
         #[serde(flatten)]
         evaluation: &'a Evaluation,
@@ -47,6 +49,16 @@ pub enum Event<'a> {
     Round(&'a RoundRecord),
 }
 
+/// Which of a run's two evaluation sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatedOn {
+    /// The set that each round is measured on, and that the gate sees.
+    Round,
+    /// The larger one that the run's result is measured on.
+    Whole,
+}
+
 /// A round as `metrics.jsonl` keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
@@ -58,8 +70,8 @@ pub struct RoundRecord {
     pub drawn: u64,
     /// Of these, accepted by the model.
     pub accepted: u64,
-    /// Of these, left by the filter, accepted or not.
-    pub unfiltered: u64,
+    /// Of these, kept by the filter, accepted or not.
+    pub passed_filter: u64,
     /// What training came to.
     pub training: TrainReport,
     /// The figures after it, kept or not, on the round's evaluation set.

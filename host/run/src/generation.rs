@@ -14,6 +14,10 @@ use crate::error::RunError;
 /// depend on it.
 const CHUNK: usize = 512;
 
+/// Purpose of the random streams that images are drawn with to measure a model: the same for every
+/// command, so that the same model and seed give the same figures.
+pub const EVALUATION: &str = "evaluation-draw";
+
 /// An image to draw: what, and the random stream that draws it.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
@@ -24,7 +28,8 @@ pub struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// `images` of each prompt, with streams by the prompt's position and the image's number.
+    /// `images` of each prompt, with streams by the prompt's position and, from the second image
+    /// on, the image's number: the first image of each does not depend on how many follow.
     pub fn several(prompts: &'a [Prompt], images: u32) -> Vec<Order<'a>> {
         prompts
             .iter()
@@ -32,7 +37,10 @@ impl<'a> Order<'a> {
             .flat_map(|(prompt, position)| {
                 (0..images).map(move |image| Order {
                     prompt,
-                    stream: vec![position, u64::from(image)],
+                    stream: match image {
+                        0 => vec![position],
+                        later => vec![position, u64::from(later)],
+                    },
                 })
             })
             .collect()
@@ -111,6 +119,9 @@ pub fn read_answer(answer: Answer) -> (Verdict, f64, String) {
     match answer {
         Answer::YesNo { yes, no } => {
             let p_yes = 1.0 / (1.0 + (f64::from(no) - f64::from(yes)).exp());
+            if p_yes.is_nan() {
+                return (Verdict::Unparsed, 0.5, String::new());
+            }
             let verdict = if p_yes > 0.5 {
                 Verdict::Accepted
             } else {

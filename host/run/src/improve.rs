@@ -16,7 +16,7 @@ use sc_train::{TrainReport, Trainer};
 
 use crate::error::RunError;
 use crate::evaluation::{EvaluatedImage, Evaluation, EvaluationSet, evaluate};
-use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
+use crate::event::{Cost, EvaluatedOn, Event, RoundRecord, Stage, Summary, Watcher};
 use crate::generation::DrawnGroup;
 use crate::pictures::Album;
 use crate::round::Snapshot;
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
             kept: true,
             drawn: 0,
             accepted: 0,
-            unfiltered: 0,
+            passed_filter: 0,
             training: TrainReport::default(),
             evaluation: run.current.clone(),
         };
@@ -168,7 +168,9 @@ impl<'a> Run<'a> {
     fn evaluate_thoroughly(&mut self, name: &str) -> Result<Evaluation, RunError> {
         let prompts = std::mem::take(&mut self.thorough_prompts);
         let mut album = Album::new(self.model.image_size());
-        let evaluation = self.evaluate(name, &prompts, &mut |image| album.add(image));
+        let evaluation = self.evaluate(name, EvaluatedOn::Whole, &prompts, &mut |image| {
+            album.add(image)
+        });
         self.thorough_prompts = prompts;
         album.save(self.store, name)?;
         evaluation
@@ -184,7 +186,7 @@ impl<'a> Run<'a> {
 
     fn evaluate_briefly(&mut self) -> Result<Evaluation, RunError> {
         let prompts = std::mem::take(&mut self.round_prompts);
-        let evaluation = self.evaluate("evaluate", &prompts, &mut |_| ());
+        let evaluation = self.evaluate("evaluate", EvaluatedOn::Round, &prompts, &mut |_| ());
         self.round_prompts = prompts;
         evaluation
     }
@@ -192,6 +194,7 @@ impl<'a> Run<'a> {
     fn evaluate(
         &mut self,
         stage: &str,
+        set_name: EvaluatedOn,
         prompts: &[Prompt],
         see: &mut dyn FnMut(&EvaluatedImage<'_>),
     ) -> Result<Evaluation, RunError> {
@@ -210,6 +213,7 @@ impl<'a> Run<'a> {
         self.watcher.done();
         self.watcher.event(&Event::Evaluation {
             round: self.round,
+            set: set_name,
             evaluation: &evaluation,
         });
         self.time(stage, began)?;
@@ -242,7 +246,7 @@ impl<'a> Run<'a> {
             kept,
             drawn: candidates().count() as u64,
             accepted: accepted.count() as u64,
-            unfiltered: filtered.iter().map(|g| g.candidates.len() as u64).sum(),
+            passed_filter: filtered.iter().map(|g| g.candidates.len() as u64).sum(),
             training,
             evaluation: after,
         };

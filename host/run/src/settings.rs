@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
 
+/// Most images of one prompt that are drawn at a time, by any command.
+pub const MOST_IMAGES_PER_PROMPT: u64 = 1_000;
+/// Most held-out prompts that a model is evaluated on.
+pub const MOST_EVALUATED: u32 = 100_000;
+/// Most images that are drawn at a time, by any command.
+pub const MOST_IMAGES: u64 = 1_000_000;
+
 /// All that decides what a run does, beside model, task and strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,22 +85,44 @@ impl RunSettings {
     /// # Errors
     /// Names the first setting that cannot be used.
     pub fn check(&self) -> Result<(), RunError> {
-        let at_least_one = [
-            ("rounds", u64::from(self.rounds)),
-            ("prompts_per_round", u64::from(self.prompts_per_round)),
-            ("images_per_prompt", u64::from(self.images_per_prompt)),
-            ("epochs", u64::from(self.epochs)),
-            ("evaluation.prompts", u64::from(self.evaluation.prompts)),
+        let counts = [
+            ("rounds", u64::from(self.rounds), 10_000),
+            (
+                "prompts_per_round",
+                u64::from(self.prompts_per_round),
+                100_000,
+            ),
+            (
+                "images_per_prompt",
+                u64::from(self.images_per_prompt),
+                MOST_IMAGES_PER_PROMPT,
+            ),
+            ("images a round", self.images_per_round(), MOST_IMAGES),
+            ("epochs", u64::from(self.epochs), 1_000),
+            (
+                "evaluation.prompts",
+                u64::from(self.evaluation.prompts),
+                MOST_EVALUATED.into(),
+            ),
             (
                 "evaluation.round_prompts",
                 u64::from(self.evaluation.round_prompts),
+                MOST_EVALUATED.into(),
             ),
-            ("training.batch_size", self.training.batch_size as u64),
-            ("training.max_steps", self.training.max_steps as u64),
+            (
+                "training.batch_size",
+                self.training.batch_size as u64,
+                100_000,
+            ),
+            (
+                "training.max_steps",
+                self.training.max_steps as u64,
+                1_000_000,
+            ),
         ];
-        for (field, value) in at_least_one {
-            if value == 0 {
-                return Err(unfit(field, value, "at least 1"));
+        for (field, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                return Err(unfit(field, value, &format!("1 to {most}")));
             }
         }
         let finite = [
@@ -116,10 +145,14 @@ impl RunSettings {
         for (field, value, range) in finite {
             if !range.contains(&value) {
                 let expected = format!("a number from {} to {}", range.start(), range.end());
-                return Err(unfit(field, value, &expected));
+                return Err(unfit(field, number(value), &expected));
             }
         }
         Ok(())
+    }
+
+    fn images_per_round(&self) -> u64 {
+        u64::from(self.prompts_per_round) * u64::from(self.images_per_prompt)
     }
 
     /// What a curriculum is told that the run would do by itself.
@@ -146,6 +179,15 @@ impl RunSettings {
     }
 }
 
+/// A number as short as it is typed.
+fn number(value: f64) -> String {
+    if value.is_finite() && value.abs() >= 1e9 {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
+}
+
 fn unfit(field: &str, value: impl ToString, expected: &str) -> RunError {
     RunError::Setting {
         field: field.to_owned(),
@@ -168,11 +210,19 @@ mod tests {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(
             check(|settings| settings.rounds = 0),
-            Err("`rounds` is 0; expected at least 1".to_owned())
+            Err("`rounds` is 0; expected 1 to 10000".to_owned())
         );
         assert_eq!(
             check(|settings| settings.sampling.guidance = f64::NAN),
             Err("`guidance` is NaN; expected a number from 0 to 100".to_owned())
+        );
+        assert_eq!(
+            check(|settings| settings.images_per_prompt = u32::MAX),
+            Err("`images_per_prompt` is 4294967295; expected 1 to 1000".to_owned())
+        );
+        assert_eq!(
+            check(|settings| settings.sampling.guidance = 1e300),
+            Err("`guidance` is 1e300; expected a number from 0 to 100".to_owned())
         );
     }
 }

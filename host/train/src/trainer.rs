@@ -300,6 +300,9 @@ impl Trainer {
     fn batches(&self, examples: usize, round: TrainRound) -> Vec<Vec<usize>> {
         let mut batches = Vec::new();
         for epoch in 0..round.epochs {
+            if batches.len() >= self.settings.max_steps {
+                break;
+            }
             let mut order: Vec<usize> = (0..examples).collect();
             order.shuffle(&mut rng::stream(
                 round.seed,

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sc_model::UnifiedModel;
+use sc_model::{JanusModel, UnifiedModel};
+use sc_run::RunError;
 use sc_run::event::Summary;
 use sc_run::improve::{Ingredients, improve};
 use sc_run::settings::RunSettings;
 use sc_run::store::RunStore;
 use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{Identity, Limits, Runtime, StrategySet};
+use sc_world::PICTURE_SIZE;
 use serde::Serialize;
 
 use crate::args::RunArguments;
@@ -37,6 +39,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let model = model_choice::load(arguments.basics.model.as_deref())?;
     settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance.guidance)?;
     let task = TinyWorld::new();
+    check_fit(&settings, &model, &task)?;
     let out = match &arguments.out {
         Some(out) => out.clone(),
         None => first_free(Path::new("runs")),
@@ -103,12 +106,58 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
         settings.sampling.guidance = guidance;
     }
     settings.check().map_err(|error| {
+        let message = match error {
+            RunError::Setting {
+                field,
+                value,
+                expected,
+            } => format!("`{}` is {value}; expected {expected}", option(&field)),
+            other => other.to_string(),
+        };
         Mistake::error(
-            error.to_string(),
+            message,
             "`sc-host run --help` lists the options and their defaults",
         )
     })?;
     Ok(settings)
+}
+
+/// What is typed for a setting.
+fn option(field: &str) -> &str {
+    match field {
+        "rounds" => "--rounds",
+        "prompts_per_round" => "--prompts",
+        "images_per_prompt" => "--images-per-prompt",
+        "images a round" => "--prompts times --images-per-prompt",
+        "epochs" => "--epochs",
+        "evaluation.prompts" | "evaluation.round_prompts" => "--evaluate",
+        "guidance" => "--guidance",
+        "training.learning_rate" => "--learning-rate",
+        other => other,
+    }
+}
+
+/// Refuses what does not go with the tiny world.
+fn check_fit(settings: &RunSettings, model: &JanusModel, world: &TinyWorld) -> anyhow::Result<()> {
+    let size = model.image_size();
+    if size != PICTURE_SIZE {
+        return Err(Mistake::error(
+            format!("the model draws pictures of {size} pixels a side; expected {PICTURE_SIZE}"),
+            "a run is on the tiny world, whose oracle reads its own pictures alone; `sc-host score` \
+             takes a Janus of any size",
+        ));
+    }
+    let table = world.training_prompts().len();
+    if settings.prompts_per_round as usize > table {
+        return Err(Mistake::error(
+            format!(
+                "`--prompts` is {}; expected at most {table}, the world's training prompts",
+                settings.prompts_per_round
+            ),
+            "more images of each are had with `--images-per-prompt`",
+        ));
+    }
+    Ok(())
 }
 
 /// The first of `folder`/1, `folder`/2, … that is not there.
@@ -128,6 +177,9 @@ fn told(summary: &Summary, out: &Path) -> String {
         summary.rounds,
     );
     text.push_str(&report::before_after(&summary.before, &summary.after));
+    if summary.cost.steps == 0 {
+        text.push_str("nothing was trained: no round had anything to train on\n");
+    }
     let shown = |name: &str| out.join(name).display().to_string();
     text.push_str(&format!(
         "\nwhat it drew before  {}\nand for the same prompts after  {}\nthe model  {}\nwho decided what  {}\n",

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use sc_core::metrics::Nonunified;
 use sc_core::plan::Sampling;
 use sc_model::UnifiedModel;
-use sc_run::generation::{Order, draw_and_judge};
+use sc_run::generation::{EVALUATION, Order, draw_and_judge};
+use sc_run::settings::{MOST_IMAGES, MOST_IMAGES_PER_PROMPT};
 use sc_run::task::{Task, TinyWorld};
 use serde::Serialize;
 
@@ -28,9 +29,12 @@ struct Score {
 }
 
 pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
-    if arguments.images_per_prompt == 0 {
+    let per_prompt = u64::from(arguments.images_per_prompt);
+    if !(1..=MOST_IMAGES_PER_PROMPT).contains(&per_prompt) {
         return Err(Mistake::error(
-            "`--images-per-prompt` is 0; expected at least 1",
+            format!(
+                "`--images-per-prompt` is {per_prompt}; expected 1 to {MOST_IMAGES_PER_PROMPT}"
+            ),
             "one image a prompt is what the score is defined on",
         ));
     }
@@ -38,6 +42,13 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         Some(file) => prompts::read(file)?,
         None => TinyWorld::new().evaluation_prompts(arguments.basics.seed, WORLD_PROMPTS),
     };
+    let count = per_prompt.saturating_mul(prompts.len() as u64);
+    if count > MOST_IMAGES {
+        return Err(Mistake::error(
+            format!("{count} images are asked for; expected at most {MOST_IMAGES}"),
+            "`--images-per-prompt` times the number of prompts is what is drawn",
+        ));
+    }
     let model = model_choice::load(arguments.basics.model.as_deref())?;
     let sampling = Sampling {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
@@ -52,7 +63,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         &orders,
         &sampling,
         arguments.basics.seed,
-        "score-draw",
+        EVALUATION,
         &mut |images| bar.inc(images),
         &mut |_, image| {
             verdicts.push(image.verdict);

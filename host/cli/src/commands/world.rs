@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sc_core::plan::Sampling;
 use sc_model::UnifiedModel;
 use sc_run::evaluation::{Evaluation, EvaluationSet, Figures, evaluate as measure};
+use sc_run::settings::MOST_EVALUATED;
 use sc_run::task::{Oracle, Task, TinyWorld};
 use serde::Serialize;
 
@@ -28,9 +29,12 @@ struct AtGuidance {
 }
 
 pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
-    if arguments.evaluate == 0 {
+    if !(1..=MOST_EVALUATED).contains(&arguments.evaluate) {
         return Err(Mistake::error(
-            "`--evaluate` is 0; expected at least 1",
+            format!(
+                "`--evaluate` is {}; expected 1 to {MOST_EVALUATED}",
+                arguments.evaluate
+            ),
             "1000 gives intervals of about three points to either side",
         ));
     }
