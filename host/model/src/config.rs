@@ -37,6 +37,8 @@ pub struct TextConfig {
     pub head_dim: usize,
     /// Words of the vocabulary.
     pub vocab: usize,
+    /// Steps that a row may have: the longest that the model was made for.
+    pub positions: usize,
     /// Epsilon of every RMSNorm.
     pub rms_eps: f64,
     /// Base of the rotary frequencies.
@@ -157,7 +159,7 @@ impl GenerationDefaults {
     /// Reads a checkpoint's `generation_config.json`; without one nothing is said.
     ///
     /// # Errors
-    /// When it does not parse or says something that is not a finite number.
+    /// When it does not parse or a value is out of range.
     pub fn read(source: &CheckpointSource) -> Result<GenerationDefaults> {
         let Some(bytes) = source.read(GENERATION_CONFIG)? else {
             return Ok(GenerationDefaults::default());
@@ -165,17 +167,20 @@ impl GenerationDefaults {
         let file = source.file_name(GENERATION_CONFIG);
         let defaults: GenerationDefaults = parse_json(&file, &bytes)?;
         let check = Check { file: &file };
-        if let Some(value) = defaults.guidance_scale {
-            check.that(
-                "guidance_scale",
-                value,
-                value.is_finite(),
-                "a finite number",
-            )?;
-        }
-        if let Some(value) = defaults.temperature {
-            let usable = value.is_finite() && value >= 0.0;
-            check.that("temperature", value, usable, "a finite number from 0")?;
+        // The range of guidance is that of a round's plan.
+        for (field, value, largest) in [
+            ("guidance_scale", defaults.guidance_scale, 100.0),
+            ("temperature", defaults.temperature, 10.0),
+        ] {
+            if let Some(value) = value {
+                let holds = (0.0..=largest).contains(&value);
+                check.that(
+                    field,
+                    format!("{value:?}"),
+                    holds,
+                    &format!("a number from 0 to {largest}"),
+                )?;
+            }
         }
         Ok(defaults)
     }

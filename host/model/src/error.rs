@@ -1,17 +1,23 @@
 //! What can go wrong with a checkpoint or in a model's use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of this crate. Messages name the file, the field and the value.
+/// Longest part of a message that a file's or user's words may take, in characters.
+const SHOWN_CHARS: usize = 400;
+/// Characters of a prompt or question in a message.
+const EXCERPT_CHARS: usize = 60;
+
+/// An error of this crate. Messages name the file, the field and the value; what files and users
+/// wrote stands in them without characters that a terminal would obey.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A file of the checkpoint is not there.
-    #[error("`{checkpoint}` has no `{file}`")]
+    #[error("`{}` has no `{}`", printable(checkpoint), printable(file))]
     MissingFile {
         /// The checkpoint.
         checkpoint: String,
@@ -19,7 +25,7 @@ pub enum Error {
         file: String,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} `{path}`: {source}")]
+    #[error("cannot {action} `{}`: {source}", printable_path(path))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -28,8 +34,26 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A directory, pipe or device stands where a file is wanted.
+    #[error("`{}` is {kind}, not a file", printable_path(path))]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file of settings is larger than any such file is.
+    #[error("`{}` has {bytes} bytes; expected at most {limit}", printable_path(path))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// What it may have.
+        limit: u64,
+    },
     /// A JSON file does not parse or lacks a field.
-    #[error("`{file}`: {reason}")]
+    #[error("`{}`: {}", printable(file), printable(reason))]
     Json {
         /// The file.
         file: String,
@@ -37,7 +61,10 @@ pub enum Error {
         reason: String,
     },
     /// A field of a configuration has a value that cannot be used.
-    #[error("`{file}`: `{field}` is {value}; expected {expected}")]
+    #[error(
+        "`{}`: `{}` is {}; expected {}",
+        printable(file), printable(field), printable(value), printable(expected)
+    )]
     Config {
         /// The file.
         file: String,
@@ -49,7 +76,7 @@ pub enum Error {
         expected: String,
     },
     /// A special token is not in the tokenizer.
-    #[error("`{file}` has no token `{token}`")]
+    #[error("`{}` has no token `{}`", printable(file), printable(token))]
     MissingToken {
         /// The tokenizer's file.
         file: String,
@@ -57,7 +84,7 @@ pub enum Error {
         token: String,
     },
     /// The tokenizer cannot be read or fails on a text.
-    #[error("`{file}`: {reason}")]
+    #[error("`{}`: {}", printable(file), printable(reason))]
     Tokenizer {
         /// The tokenizer's file.
         file: String,
@@ -65,7 +92,10 @@ pub enum Error {
         reason: String,
     },
     /// A weights file is cut or corrupt.
-    #[error("`{file}` is no whole safetensors file: {reason}")]
+    #[error(
+        "`{}` is no whole safetensors file: {}",
+        printable(file), printable(reason)
+    )]
     Weights {
         /// The file.
         file: String,
@@ -74,8 +104,8 @@ pub enum Error {
     },
     /// Tensors are missing, unknown or of another shape than the configuration says.
     #[error(
-        "the weights of `{checkpoint}` do not match its `config.json`:{}",
-        list(problems)
+        "the weights of `{}` do not match its `config.json`:{}",
+        printable(checkpoint), list(problems)
     )]
     TensorMismatch {
         /// The checkpoint.
@@ -83,8 +113,45 @@ pub enum Error {
         /// One line a tensor, all of them.
         problems: Vec<String>,
     },
+    /// Weights are infinite or not a number.
+    #[error(
+        "the weights of `{}` hold values that are not finite numbers:{}",
+        printable(checkpoint), list(tensors)
+    )]
+    NonFiniteWeights {
+        /// The checkpoint.
+        checkpoint: String,
+        /// All tensors that do.
+        tensors: Vec<String>,
+    },
+    /// What the model computed is infinite or not a number.
+    #[error("the model's {what} are not finite numbers")]
+    NonFiniteOutput {
+        /// The values.
+        what: &'static str,
+    },
+    /// A file of expected values holds none.
+    #[error("`{}` names no expected value (`out.…` or `grad.…`)", printable_path(path))]
+    NothingExpected {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A text takes more of the model's positions than it has.
+    #[error(
+        "the text \"{}\" takes {length}; the model has room for {limit} \
+         (`max_position_embeddings`)",
+        excerpt(text)
+    )]
+    TextTooLong {
+        /// The text.
+        text: String,
+        /// What it takes, with its unit.
+        length: String,
+        /// What there is, with its unit.
+        limit: String,
+    },
     /// A prompt or question holds a special token's text.
-    #[error("the text {text:?} holds the special token `{token}`")]
+    #[error("the text \"{}\" holds the special token `{token}`", excerpt(text))]
     SpecialTokenInText {
         /// The text.
         text: String,
@@ -92,7 +159,10 @@ pub enum Error {
         token: String,
     },
     /// An argument does not fit the model.
-    #[error("`{name}` is {value}; expected {expected}")]
+    #[error(
+        "`{}` is {}; expected {}",
+        printable(name), printable(value), printable(expected)
+    )]
     Argument {
         /// The argument.
         name: String,
@@ -106,33 +176,87 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-fn list(problems: &[String]) -> String {
-    problems.iter().map(|line| format!("\n  {line}")).collect()
+fn list(lines: &[String]) -> String {
+    let line = |line: &String| format!("\n  {}", printable(line));
+    lines.iter().map(line).collect()
+}
+
+/// `text` with control and invisible format characters escaped, and not longer than a message
+/// bears: what a file says must neither steer the terminal nor fake lines of ours.
+pub(crate) fn printable(text: &str) -> String {
+    shortened(text, SHOWN_CHARS)
+}
+
+fn printable_path(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
+/// The start of a prompt or question.
+fn excerpt(text: &str) -> String {
+    shortened(text, EXCERPT_CHARS)
+}
+
+fn shortened(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    for (place, c) in text.chars().enumerate() {
+        if place == limit {
+            shown.push('…');
+            break;
+        }
+        // Quotation marks and backslashes do no harm.
+        if matches!(c, '"' | '\'' | '\\') {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+    }
+    shown
 }
 
 impl Error {
-    /// What the user can do about it, where there is something.
+    /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::MissingFile { .. } => Some(
+        Some(match self {
+            Error::MissingFile { .. } => {
                 "a checkpoint is a folder in Hugging Face layout: config.json, tokenizer.json and \
                  model.safetensors (or its shards with model.safetensors.index.json)"
-                    .into(),
-            ),
+                    .into()
+            }
+            Error::Io { .. } => "check that the path is right and that you may use it".into(),
+            Error::NotAFile { .. } => "give the path of a regular file".into(),
+            Error::TooLarge { path, .. } => came_with_checkpoint(&path.display().to_string()),
+            Error::Json { file, .. }
+            | Error::Config { file, .. }
+            | Error::MissingToken { file, .. }
+            | Error::Tokenizer { file, .. } => came_with_checkpoint(file),
             Error::Weights { .. } => {
-                Some("the file may be cut or damaged: copy or download it again".into())
+                "the file may be cut or damaged: copy or download it again".into()
             }
             Error::TensorMismatch { .. } => {
-                Some("weights and config.json must come from the same checkpoint".into())
+                "weights and config.json must come from the same checkpoint".into()
             }
-            Error::MissingToken { .. } => {
-                Some("tokenizer.json must be the one that came with the checkpoint".into())
+            Error::NonFiniteWeights { .. } => {
+                "the checkpoint is damaged or its training diverged: use another".into()
+            }
+            Error::NonFiniteOutput { .. } => {
+                "its weights are too large to compute with: use another checkpoint, or a lower \
+                 learning rate or guidance"
+                    .into()
+            }
+            Error::NothingExpected { .. } => {
+                "give a file of a reference implementation's inputs and outputs".into()
+            }
+            Error::TextTooLong { .. } => {
+                "shorten it, or its template in templates.json if that is what is long".into()
             }
             Error::SpecialTokenInText { .. } => {
-                Some("prompts and questions are plain words; leave the token out".into())
+                "prompts and questions are plain words; leave the token out".into()
             }
-            _ => None,
-        }
+            Error::Argument { .. } => "give a value that the model can work with".into(),
+            Error::Tensor(_) => {
+                "the device may be out of memory: free some, or use a smaller model".into()
+            }
+        })
     }
 
     pub(crate) fn io(
@@ -157,5 +281,35 @@ impl Error {
             value: value.to_string(),
             expected: expected.into(),
         }
+    }
+}
+
+fn came_with_checkpoint(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    format!("{} must be the one that came with the checkpoint", printable(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_say_cannot_steer_the_terminal() {
+        let name = "\u{1b}[31mbad\nerror: fake\u{202e}\u{9b}m";
+        let error = Error::TensorMismatch {
+            checkpoint: name.into(),
+            problems: vec![name.into()],
+        };
+        let message = error.to_string();
+        assert_eq!(message.lines().count(), 2);
+        let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!message.contains(hidden), "{message:?}");
+        assert!(message.contains("\\u{1b}[31mbad\\nerror: fake"), "{message}");
+    }
+
+    #[test]
+    fn ordinary_words_stay_and_endless_ones_end() {
+        assert_eq!(printable("`a\\b` \"ü\" <｜▁pad▁｜>"), "`a\\b` \"ü\" <｜▁pad▁｜>");
+        assert_eq!(excerpt(&"x".repeat(1 << 20)).chars().count(), EXCERPT_CHARS + 1);
     }
 }

@@ -19,6 +19,7 @@ mod source;
 mod text;
 mod unified;
 pub mod verify;
+mod weights;
 
 pub use config::{Config, GenerationDefaults, TextConfig, VisionConfig, VqConfig};
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ use safetensors::tensor::serialize_to_file;
 
 use crate::error::{Error, Result};
 use crate::source::CheckpointSource;
+use crate::weights::Weights;
 
 /// Files that a saved model takes over from its base unchanged, byte for byte.
 const CARRIED_FILES: [&str; 10] = [
@@ -146,13 +147,13 @@ impl Parameters {
     ///
     /// # Errors
     /// When a file is missing, cut or corrupt, or with the list of all tensors that are missing,
-    /// unknown or of another shape.
+    /// unknown or of another shape, or that hold values which are not finite.
     pub(crate) fn load(
         source: &CheckpointSource,
         expected: &BTreeMap<String, Vec<usize>>,
         device: &Device,
     ) -> Result<Parameters> {
-        let mut weights = source.weights()?;
+        let mut weights = Weights::open(source)?;
         let mut problems = Vec::new();
         for (name, shape) in expected {
             match weights.tensors.get(name) {
@@ -180,8 +181,12 @@ impl Parameters {
             });
         }
         let mut by_name = BTreeMap::new();
+        let mut not_finite = Vec::new();
         for name in expected.keys() {
-            let value = weights.load(name, device)?;
+            let (value, finite) = weights.load(name, device)?;
+            if !finite {
+                not_finite.push(format!("`{name}`"));
+            }
             let stored = value.dtype();
             let group = Group::of(name).ok_or_else(|| {
                 Error::argument(
@@ -192,6 +197,12 @@ impl Parameters {
             })?;
             let var = Var::from_tensor(&value.to_dtype(DType::F32)?)?;
             by_name.insert(name.clone(), Parameter { var, group, stored });
+        }
+        if !not_finite.is_empty() {
+            return Err(Error::NonFiniteWeights {
+                checkpoint: source.name(),
+                tensors: not_finite,
+            });
         }
         Ok(Parameters {
             by_name,
@@ -285,17 +296,17 @@ impl Parameters {
         let partial = beside(".partial");
         let replaced = beside(".replaced");
         remove_if_there(&partial)?;
-        fs::create_dir_all(&partial).map_err(Error::io("write", &partial))?;
-        self.write_files(&partial)?;
-        if to.exists() {
-            remove_if_there(&replaced)?;
-            fs::rename(to, &replaced).map_err(Error::io("write", to))?;
+        let written = self
+            .write_files(&partial)
+            .and_then(|()| publish(&partial, to, &replaced));
+        if written.is_err() && remove_if_there(&partial).is_err() {
+            tracing::warn!(folder = %partial.display(), "an unfinished model stays behind");
         }
-        fs::rename(&partial, to).map_err(Error::io("write", to))?;
-        remove_if_there(&replaced)
+        written
     }
 
     fn write_files(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).map_err(Error::io("write", folder))?;
         for file in CARRIED_FILES {
             if let Some(bytes) = self.source.read(file)? {
                 let path = folder.join(file);
@@ -320,6 +331,23 @@ impl Parameters {
             .and_then(|file| file.sync_all())
             .map_err(Error::io("write", path))
     }
+}
+
+/// Puts the folder `partial` in the place of `to`, which makes way under the name `replaced` and
+/// comes back if that fails.
+fn publish(partial: &Path, to: &Path, replaced: &Path) -> Result<()> {
+    let there = to.exists();
+    if there {
+        remove_if_there(replaced)?;
+        fs::rename(to, replaced).map_err(Error::io("write", to))?;
+    }
+    if let Err(error) = fs::rename(partial, to) {
+        if there {
+            fs::rename(replaced, to).map_err(Error::io("write", to))?;
+        }
+        return Err(Error::io("write", to)(error));
+    }
+    remove_if_there(replaced)
 }
 
 fn remove_if_there(folder: &Path) -> Result<()> {

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::fs::{File, FileType, Metadata};
+use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// A safetensors header larger than this is refused by the format's own reader.
-const MAX_HEADER: u64 = 100_000_000;
+/// Largest file of settings: tokenizers with a hundred thousand words have some 10 MiB.
+const MAX_SETTINGS: u64 = 64 << 20;
 
 /// A checkpoint in Hugging Face layout.
 #[derive(Clone, Debug)]
@@ -37,7 +35,7 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-trait ReadSeek: Read + Seek {}
+pub(crate) trait ReadSeek: Read + Seek {}
 impl<T: Read + Seek> ReadSeek for T {}
 
 impl CheckpointSource {
@@ -57,19 +55,26 @@ impl CheckpointSource {
         }
     }
 
-    /// The bytes of a file, or `None` if the checkpoint does not have it.
+    /// The bytes of a file of settings, or `None` if the checkpoint does not have it.
     ///
     /// # Errors
-    /// When the file is there but cannot be read.
+    /// When the file is there but cannot be read, is no regular file, or has more than 64 MiB.
     pub fn read(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match self {
             CheckpointSource::Directory(folder) => {
                 let path = folder.join(file);
-                match std::fs::read(&path) {
-                    Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(Error::io("read", path)(error)),
+                let Some(about) = regular_file(&path)? else {
+                    return Ok(None);
+                };
+                if about.len() > MAX_SETTINGS {
+                    return Err(Error::TooLarge {
+                        path,
+                        bytes: about.len(),
+                        limit: MAX_SETTINGS,
+                    });
                 }
+                let bytes = std::fs::read(&path).map_err(Error::io("read", path))?;
+                Ok(Some(Cow::Owned(bytes)))
             }
             CheckpointSource::Embedded { files, .. } => Ok(files
                 .iter()
@@ -90,15 +95,16 @@ impl CheckpointSource {
         })
     }
 
-    fn open(&self, file: &str) -> Result<Option<Box<dyn ReadSeek>>> {
+    /// Opens a file of any size.
+    pub(crate) fn open(&self, file: &str) -> Result<Option<Box<dyn ReadSeek>>> {
         match self {
             CheckpointSource::Directory(folder) => {
                 let path = folder.join(file);
-                match File::open(&path) {
-                    Ok(open) => Ok(Some(Box::new(open))),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(Error::io("read", path)(error)),
+                if regular_file(&path)?.is_none() {
+                    return Ok(None);
                 }
+                let open = File::open(&path).map_err(Error::io("read", path))?;
+                Ok(Some(Box::new(open)))
             }
             CheckpointSource::Embedded { .. } => Ok(self
                 .read(file)?
@@ -107,13 +113,13 @@ impl CheckpointSource {
     }
 
     /// Names of the weight files: one file, or the shards of the index.
-    fn weight_files(&self) -> Result<Vec<String>> {
+    pub(crate) fn weight_files(&self) -> Result<Vec<String>> {
         if let Some(bytes) = self.read(INDEX)? {
             let index: ShardIndex = parse_json(&self.file_name(INDEX), &bytes)?;
             let mut shards: Vec<String> = index.weight_map.into_values().collect();
             shards.sort();
             shards.dedup();
-            if let Some(outside) = shards.iter().find(|shard| shard.contains(['/', '\\'])) {
+            if let Some(outside) = shards.iter().find(|shard| !is_plain_name(shard)) {
                 return Err(Error::Config {
                     file: self.file_name(INDEX),
                     field: "weight_map".into(),
@@ -125,23 +131,32 @@ impl CheckpointSource {
         }
         Ok(vec![SINGLE.to_string()])
     }
+}
 
-    /// Opens the weights and reads what tensors there are, not yet their values.
-    pub(crate) fn weights(&self) -> Result<Weights> {
-        let mut tensors = BTreeMap::new();
-        let mut files = Vec::new();
-        for (number, file) in self.weight_files()?.into_iter().enumerate() {
-            let mut reader = self.open(&file)?.ok_or_else(|| Error::MissingFile {
-                checkpoint: self.name(),
-                file: file.clone(),
-            })?;
-            let shown = self.file_name(&file);
-            for (name, entry) in read_header(&shown, number, reader.as_mut())? {
-                tensors.insert(name, entry);
-            }
-            files.push((shown, reader));
-        }
-        Ok(Weights { tensors, files })
+/// Whether a name is that of a file in the same folder.
+fn is_plain_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\'])
+}
+
+/// What there is to know of a regular file, or `None` if there is nothing of that path. Looked at
+/// before anything is opened: a pipe would wait for ever, a device may never end.
+pub(crate) fn regular_file(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() => Ok(Some(about)),
+        Ok(about) => Err(Error::NotAFile {
+            path: path.to_path_buf(),
+            kind: kind(about.file_type()),
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+fn kind(of: FileType) -> &'static str {
+    if of.is_dir() {
+        "a directory"
+    } else {
+        "a pipe or device"
     }
 }
 
@@ -151,111 +166,4 @@ pub(crate) fn parse_json<T: for<'a> Deserialize<'a>>(file: &str, bytes: &[u8]) -
         file: file.to_string(),
         reason: error.to_string(),
     })
-}
-
-/// Where a tensor lies and what it is.
-pub(crate) struct Entry {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) dtype: DType,
-    file: usize,
-    start: u64,
-    bytes: usize,
-}
-
-/// The opened weight files of a checkpoint.
-pub(crate) struct Weights {
-    pub(crate) tensors: BTreeMap<String, Entry>,
-    files: Vec<(String, Box<dyn ReadSeek>)>,
-}
-
-impl Weights {
-    /// The values of one tensor, in the dtype that the file has.
-    pub(crate) fn load(&mut self, name: &str, device: &Device) -> Result<Tensor> {
-        let entry = &self.tensors[name];
-        let (file, reader) = &mut self.files[entry.file];
-        let mut bytes = vec![0; entry.bytes];
-        reader
-            .seek(SeekFrom::Start(entry.start))
-            .and_then(|_| reader.read_exact(&mut bytes))
-            .map_err(|error| Error::Weights {
-                file: file.clone(),
-                reason: format!("tensor `{name}`: {error}"),
-            })?;
-        Ok(Tensor::from_raw_buffer(
-            &bytes,
-            entry.dtype,
-            &entry.shape,
-            device,
-        )?)
-    }
-}
-
-fn read_header(
-    file: &str,
-    number: usize,
-    reader: &mut dyn ReadSeek,
-) -> Result<Vec<(String, Entry)>> {
-    let broken = |reason: String| Error::Weights {
-        file: file.to_string(),
-        reason,
-    };
-    let length = reader
-        .seek(SeekFrom::End(0))
-        .map_err(|error| broken(error.to_string()))?;
-    reader
-        .seek(SeekFrom::Start(0))
-        .map_err(|error| broken(error.to_string()))?;
-    let mut size = [0; 8];
-    reader
-        .read_exact(&mut size)
-        .map_err(|_| broken(format!("it is {length} bytes long, a header needs 8")))?;
-    let header_bytes = u64::from_le_bytes(size);
-    if header_bytes > MAX_HEADER || header_bytes + 8 > length {
-        return Err(broken(format!(
-            "its header claims {header_bytes} bytes, the file has {length}"
-        )));
-    }
-    let mut header = vec![0; header_bytes as usize];
-    reader
-        .read_exact(&mut header)
-        .map_err(|error| broken(error.to_string()))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| broken(format!("header: {error}")))?;
-    let data_start = 8 + header_bytes;
-    if data_start.checked_add(metadata.data_len() as u64) != Some(length) {
-        return Err(broken(format!(
-            "its header describes {} bytes of values, the file has {}",
-            metadata.data_len(),
-            length - data_start
-        )));
-    }
-    metadata
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| {
-            let dtype = match info.dtype {
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::BF16,
-                Dtype::F64 => DType::F64,
-                Dtype::I64 => DType::I64,
-                other => {
-                    return Err(broken(format!(
-                        "tensor `{name}` is {other:?}; expected F32, F16, BF16 or F64"
-                    )));
-                }
-            };
-            let (start, end) = info.data_offsets;
-            Ok((
-                name,
-                Entry {
-                    shape: info.shape.clone(),
-                    dtype,
-                    file: number,
-                    start: data_start + start as u64,
-                    bytes: end - start,
-                },
-            ))
-        })
-        .collect()
 }

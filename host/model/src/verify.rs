@@ -4,6 +4,7 @@
 //! gradients (`grad.…`). Everything it names is computed; a name that is not known fails.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use candle_core::backprop::GradStore;
@@ -11,9 +12,10 @@ use candle_core::{D, DType, Device, Tensor};
 use sc_core::plan::Sampling;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::janus::llama::{Padding, Rows};
 use crate::janus::{CodeSearch, JanusModel};
+use crate::source::regular_file;
 
 /// Largest error of a forward value, relative to the tensor's largest magnitude.
 const FORWARD_LIMIT: f64 = 1e-5;
@@ -66,13 +68,15 @@ pub struct Report {
 /// Computes everything that the file `expected` names and compares.
 ///
 /// # Errors
-/// When the file cannot be read. Values that differ, unknown names and inputs that are missing or
+/// When the file cannot be read or names nothing to compare. Values that differ, unknown names and inputs that are missing or
 /// do not fit are no errors but failures in the report.
-pub fn verify(model: &JanusModel, expected: &Path) -> Result<Report> {
-    std::fs::metadata(expected).map_err(Error::io("read", expected))?;
-    let tensors: BTreeMap<String, Tensor> = candle_core::safetensors::load(expected, &Device::Cpu)
+pub fn verify(model: &JanusModel, expected_file: &Path) -> Result<Report> {
+    if regular_file(expected_file)?.is_none() {
+        return Err(Error::io("read", expected_file)(ErrorKind::NotFound.into()));
+    }
+    let tensors: BTreeMap<String, Tensor> = candle_core::safetensors::load(expected_file, &Device::Cpu)
         .map_err(|error| Error::Weights {
-            file: expected.display().to_string(),
+            file: expected_file.display().to_string(),
             reason: error.to_string(),
         })?
         .into_iter()
@@ -100,7 +104,7 @@ pub fn verify(model: &JanusModel, expected: &Path) -> Result<Report> {
             .and_then(|actual| reference.errors(name, &actual, expected));
         reports.push(match compared {
             Ok((max_abs, max_rel)) => TensorReport {
-                name: name.clone(),
+                name: printable(name),
                 max_abs,
                 max_rel,
                 limit,
@@ -108,7 +112,7 @@ pub fn verify(model: &JanusModel, expected: &Path) -> Result<Report> {
                 reason: None,
             },
             Err(error) => TensorReport {
-                name: name.clone(),
+                name: printable(name),
                 max_abs: 1.0,
                 max_rel: 1.0,
                 limit,
@@ -117,8 +121,13 @@ pub fn verify(model: &JanusModel, expected: &Path) -> Result<Report> {
             },
         });
     }
+    if reports.is_empty() {
+        return Err(Error::NothingExpected {
+            path: expected_file.to_path_buf(),
+        });
+    }
     Ok(Report {
-        passed: !reports.is_empty() && reports.iter().all(|report| report.passed),
+        passed: reports.iter().all(|report| report.passed),
         tensors: reports,
     })
 }
@@ -209,7 +218,7 @@ impl Reference<'_> {
             wanted = real(wanted);
         }
         // Unlike `f64::max` this keeps what is not a number.
-        let larger = |a: f64, b: f64| if b <= a { a } else { b };
+        let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
         let max_abs = actual
             .iter()
             .zip(&wanted)
@@ -230,8 +239,21 @@ impl Reference<'_> {
         })
     }
 
+    /// An input that must hold something.
+    fn filled(&self, name: &str) -> Result<&Tensor> {
+        let tensor = self.tensor(name)?;
+        if tensor.elem_count() == 0 {
+            return Err(Error::argument(
+                format!("shape of `{name}`"),
+                format!("{:?}", tensor.dims()),
+                "at least one row and one column",
+            ));
+        }
+        Ok(tensor)
+    }
+
     fn pixels(&self) -> Result<Tensor> {
-        let pixels = self.tensor("in.pixel_values")?;
+        let pixels = self.filled("in.pixel_values")?;
         self.model.check_pixels(pixels)?;
         let device = self.model.frozen.lm_head.device();
         Ok(pixels.to_dtype(DType::F32)?.to_device(device)?)
@@ -240,7 +262,7 @@ impl Reference<'_> {
     /// Ids and their left padding as the file has them.
     fn rows(&self, ids: &str, mask: &str) -> Result<Rows> {
         let lists = self.ids(ids, self.model.config().text.vocab)?;
-        let mask: Vec<Vec<f64>> = self.tensor(mask)?.to_dtype(DType::F64)?.to_vec2()?;
+        let mask: Vec<Vec<f64>> = self.filled(mask)?.to_dtype(DType::F64)?.to_vec2()?;
         if lists.len() != mask.len() || lists.iter().zip(&mask).any(|(a, b)| a.len() != b.len()) {
             return Err(Error::argument(
                 format!("`{ids}`"),
@@ -252,13 +274,13 @@ impl Reference<'_> {
             .iter()
             .map(|row| {
                 let start = row.iter().take_while(|mask| **mask == 0.0).count();
-                if row[start..].iter().all(|mask| *mask == 1.0) {
+                if start < row.len() && row[start..].iter().all(|mask| *mask == 1.0) {
                     Ok(start)
                 } else {
                     Err(Error::argument(
                         "mask",
                         format!("{row:?}"),
-                        "zeros and then ones",
+                        "zeros and then at least a one",
                     ))
                 }
             })
@@ -272,7 +294,7 @@ impl Reference<'_> {
 
     /// A tensor of ids below `bound`.
     fn ids(&self, name: &str, bound: usize) -> Result<Vec<Vec<u32>>> {
-        let lists: Vec<Vec<i64>> = self.tensor(name)?.to_dtype(DType::I64)?.to_vec2()?;
+        let lists: Vec<Vec<i64>> = self.filled(name)?.to_dtype(DType::I64)?.to_vec2()?;
         lists
             .into_iter()
             .map(|list| {
@@ -303,7 +325,7 @@ impl Reference<'_> {
         let rows = self.rows("in.gen_ids", "in.gen_mask")?;
         Ok(rows
             .ids
-            .chunks(rows.width.max(1))
+            .chunks(rows.width)
             .zip(&rows.padding.starts)
             .map(|(ids, start)| ids[*start..].to_vec())
             .collect())

@@ -73,6 +73,7 @@ struct TextJson {
     num_key_value_heads: Option<usize>,
     head_dim: Option<usize>,
     vocab_size: usize,
+    max_position_embeddings: usize,
     rms_norm_eps: f64,
     rope_theta: Option<f64>,
     rope_parameters: Option<RopeJson>,
@@ -93,6 +94,7 @@ impl Default for TextJson {
             num_key_value_heads: None,
             head_dim: None,
             vocab_size: 32000,
+            max_position_embeddings: 2048,
             rms_norm_eps: 1e-6,
             rope_theta: None,
             rope_parameters: None,
@@ -302,6 +304,10 @@ impl TextJson {
             kv_heads,
             head_dim,
             vocab: check.size("text_config.vocab_size", self.vocab_size)?,
+            positions: check.size(
+                "text_config.max_position_embeddings",
+                self.max_position_embeddings,
+            )?,
             rms_eps: check.positive("text_config.rms_norm_eps", self.rms_norm_eps)?,
             rope_theta: check.positive(
                 "text_config.rope_parameters.rope_theta",

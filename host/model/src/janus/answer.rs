@@ -12,6 +12,16 @@ use crate::unified::Answer;
 /// Longest text answer, in tokens: the paper's format takes a short sentence.
 const MAX_ANSWER_TOKENS: usize = 64;
 
+fn finite_words(logits: &[f32]) -> Result<()> {
+    if logits.iter().all(|logit| logit.is_finite()) {
+        Ok(())
+    } else {
+        Err(Error::NonFiniteOutput {
+            what: "logits of words",
+        })
+    }
+}
+
 impl JanusModel {
     /// Answers to rows of ids, each about its image.
     pub(super) fn answer_rows(&self, pixels: &Tensor, rows: &[Vec<u32>]) -> Result<Vec<Answer>> {
@@ -76,13 +86,14 @@ impl JanusModel {
         let logits = self
             .next_word_logits(&self.frozen, pixels, rows)?
             .to_vec2::<f32>()?;
-        Ok(logits
+        logits
             .into_iter()
-            .map(|logits| Answer::YesNo {
-                yes: logits[yes as usize],
-                no: logits[no as usize],
+            .map(|logits| {
+                let (yes, no) = (logits[yes as usize], logits[no as usize]);
+                finite_words(&[yes, no])?;
+                Ok(Answer::YesNo { yes, no })
             })
-            .collect())
+            .collect()
     }
 
     fn texts(&self, pixels: &Tensor, rows: &Rows) -> Result<Vec<Answer>> {
@@ -96,6 +107,8 @@ impl JanusModel {
             let hidden = network.llama.continued(&input, &rows.padding, &mut cache)?;
             let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
             let logits = network.word_logits(&last.contiguous()?)?;
+            // A sum is finite only if all that it is of are.
+            finite_words(&logits.sum(1)?.to_vec1()?)?;
             let mut next = logits.argmax(1)?.to_vec1::<u32>()?;
             for (row, id) in next.iter_mut().enumerate() {
                 finished[row] |= *id == special.eos;

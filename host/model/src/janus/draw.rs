@@ -23,12 +23,13 @@ impl JanusModel {
         check(sampling)?;
         let guided = sampling.guidance != 1.0;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let mut drawings = Vec::with_capacity(prompts.len());
         if self.kernels {
             let unconditional: Vec<Vec<u32>> = (prompts.iter().filter(|_| guided))
                 .map(|ids| self.text.unconditional(ids))
                 .collect();
             let pad = self.text.special.pad;
-            let drawings = kernels::draw::draw(
+            drawings = kernels::draw::draw(
                 &self.frozen,
                 prompts,
                 &unconditional,
@@ -36,14 +37,18 @@ impl JanusModel {
                 sampling,
                 pad,
             )?;
-            return Ok(drawings);
+        } else {
+            let rows_an_image = if guided { 2 } else { 1 };
+            let steps = longest + self.config.vq.tokens();
+            let portion = self.portion(steps * rows_an_image);
+            for (prompts, chances) in prompts.chunks(portion).zip(chances.chunks_mut(portion)) {
+                drawings.extend(self.draw_portion(prompts, chances, sampling)?);
+            }
         }
-        let rows_an_image = if guided { 2 } else { 1 };
-        let steps = longest + self.config.vq.tokens();
-        let portion = self.portion(steps * rows_an_image);
-        let mut drawings = Vec::with_capacity(prompts.len());
-        for (prompts, chances) in prompts.chunks(portion).zip(chances.chunks_mut(portion)) {
-            drawings.extend(self.draw_portion(prompts, chances, sampling)?);
+        if drawings.iter().any(|drawing| !drawing.log_prob.is_finite()) {
+            return Err(Error::NonFiniteOutput {
+                what: "logits of image tokens",
+            });
         }
         Ok(drawings)
     }
@@ -119,7 +124,7 @@ impl Picker {
     }
 
     /// Picks the next token by `conditional` logits, moved away from the `unconditional` ones as
-    /// the guidance says.
+    /// the guidance says. Logits that are not finite leave a log-probability that is none either.
     pub(crate) fn pick(
         &mut self,
         conditional: &[f32],
@@ -127,18 +132,17 @@ impl Picker {
         sampling: &Sampling,
         chance: &mut ChaCha8Rng,
     ) -> u32 {
-        let token = match unconditional {
-            None => choose(conditional, sampling.temperature, chance),
-            Some(unconditional) => {
-                let weight = sampling.guidance as f32;
-                let guided: Vec<f32> = conditional
-                    .iter()
-                    .zip(unconditional)
-                    .map(|(c, u)| u + weight * (c - u))
-                    .collect();
-                choose(&guided, sampling.temperature, chance)
-            }
-        };
+        let guided: Option<Vec<f32>> = unconditional.map(|unconditional| {
+            let weight = sampling.guidance as f32;
+            let rows = conditional.iter().zip(unconditional);
+            rows.map(|(c, u)| u + weight * (c - u)).collect()
+        });
+        let logits = guided.as_deref().unwrap_or(conditional);
+        let finite = |logits: &[f32]| logits.iter().all(|logit| logit.is_finite());
+        if !(finite(logits) && finite(conditional)) {
+            self.log_prob = f64::NAN;
+        }
+        let token = choose(logits, sampling.temperature, chance);
         self.log_prob += log_softmax_at(conditional, token);
         let token = token as u32;
         self.tokens.push(token);
