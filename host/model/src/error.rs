@@ -43,7 +43,10 @@ pub enum Error {
         kind: &'static str,
     },
     /// A file of settings is larger than any such file is.
-    #[error("`{}` has {bytes} bytes; expected at most {limit}", printable_path(path))]
+    #[error(
+        "`{}` has {bytes} bytes; expected at most {limit}",
+        printable_path(path)
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -63,7 +66,10 @@ pub enum Error {
     /// A field of a configuration has a value that cannot be used.
     #[error(
         "`{}`: `{}` is {}; expected {}",
-        printable(file), printable(field), printable(value), printable(expected)
+        printable(file),
+        printable(field),
+        printable(value),
+        printable(expected)
     )]
     Config {
         /// The file.
@@ -94,7 +100,8 @@ pub enum Error {
     /// A weights file is cut or corrupt.
     #[error(
         "`{}` is no whole safetensors file: {}",
-        printable(file), printable(reason)
+        printable(file),
+        printable(reason)
     )]
     Weights {
         /// The file.
@@ -105,7 +112,8 @@ pub enum Error {
     /// Tensors are missing, unknown or of another shape than the configuration says.
     #[error(
         "the weights of `{}` do not match its `config.json`:{}",
-        printable(checkpoint), list(problems)
+        printable(checkpoint),
+        list(problems)
     )]
     TensorMismatch {
         /// The checkpoint.
@@ -116,7 +124,8 @@ pub enum Error {
     /// Weights are infinite or not a number.
     #[error(
         "the weights of `{}` hold values that are not finite numbers:{}",
-        printable(checkpoint), list(tensors)
+        printable(checkpoint),
+        list(tensors)
     )]
     NonFiniteWeights {
         /// The checkpoint.
@@ -131,7 +140,10 @@ pub enum Error {
         what: &'static str,
     },
     /// A file of expected values holds none.
-    #[error("`{}` names no expected value (`out.…` or `grad.…`)", printable_path(path))]
+    #[error(
+        "`{}` names no expected value (`out.…` or `grad.…`)",
+        printable_path(path)
+    )]
     NothingExpected {
         /// The file.
         path: PathBuf,
@@ -161,7 +173,9 @@ pub enum Error {
     /// An argument does not fit the model.
     #[error(
         "`{}` is {}; expected {}",
-        printable(name), printable(value), printable(expected)
+        printable(name),
+        printable(value),
+        printable(expected)
     )]
     Argument {
         /// The argument.
@@ -222,7 +236,9 @@ impl Error {
                  model.safetensors (or its shards with model.safetensors.index.json)"
                     .into()
             }
-            Error::Io { .. } => "check that the path is right and that you may use it".into(),
+            Error::Io { .. } => {
+                "check that the path is right, that you may use it and that there is room".into()
+            }
             Error::NotAFile { .. } => "give the path of a regular file".into(),
             Error::TooLarge { path, .. } => came_with_checkpoint(&path.display().to_string()),
             Error::Json { file, .. }
@@ -286,7 +302,10 @@ impl Error {
 
 fn came_with_checkpoint(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    format!("{} must be the one that came with the checkpoint", printable(name))
+    format!(
+        "{} must be the one that came with the checkpoint",
+        printable(name)
+    )
 }
 
 #[cfg(test)]
@@ -304,12 +323,21 @@ mod tests {
         assert_eq!(message.lines().count(), 2);
         let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!message.contains(hidden), "{message:?}");
-        assert!(message.contains("\\u{1b}[31mbad\\nerror: fake"), "{message}");
+        assert!(
+            message.contains("\\u{1b}[31mbad\\nerror: fake"),
+            "{message}"
+        );
     }
 
     #[test]
     fn ordinary_words_stay_and_endless_ones_end() {
-        assert_eq!(printable("`a\\b` \"ü\" <｜▁pad▁｜>"), "`a\\b` \"ü\" <｜▁pad▁｜>");
-        assert_eq!(excerpt(&"x".repeat(1 << 20)).chars().count(), EXCERPT_CHARS + 1);
+        assert_eq!(
+            printable("`a\\b` \"ü\" <｜▁pad▁｜>"),
+            "`a\\b` \"ü\" <｜▁pad▁｜>"
+        );
+        assert_eq!(
+            excerpt(&"x".repeat(1 << 20)).chars().count(),
+            EXCERPT_CHARS + 1
+        );
     }
 }

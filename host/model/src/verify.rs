@@ -74,13 +74,14 @@ pub fn verify(model: &JanusModel, expected_file: &Path) -> Result<Report> {
     if regular_file(expected_file)?.is_none() {
         return Err(Error::io("read", expected_file)(ErrorKind::NotFound.into()));
     }
-    let tensors: BTreeMap<String, Tensor> = candle_core::safetensors::load(expected_file, &Device::Cpu)
-        .map_err(|error| Error::Weights {
-            file: expected_file.display().to_string(),
-            reason: error.to_string(),
-        })?
-        .into_iter()
-        .collect();
+    let tensors: BTreeMap<String, Tensor> =
+        candle_core::safetensors::load(expected_file, &Device::Cpu)
+            .map_err(|error| Error::Weights {
+                file: expected_file.display().to_string(),
+                reason: error.to_string(),
+            })?
+            .into_iter()
+            .collect();
     let mut reference = Reference {
         model,
         tensors: &tensors,

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod common;
 mod gradients;
+mod hostile;
 mod reference;
 mod siglip;
 mod tiny_world;

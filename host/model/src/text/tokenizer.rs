@@ -1,0 +1,255 @@
+//! `tokenizer.json`, bounded: ids inside the vocabulary, and no more text than the model can take.
+
+use serde_json::Value;
+use tokenizers::{PostProcessorWrapper, Tokenizer};
+
+use crate::config::TextConfig;
+use crate::error::{Error, Result};
+use crate::source::{CheckpointSource, parse_json};
+
+const TOKENIZER: &str = "tokenizer.json";
+/// Bytes of text a position of the model beyond which a text is not even tokenized: words are
+/// shorter.
+const BYTES_A_POSITION: usize = 64;
+/// How many times its length a text may take while it is tokenized or decoded.
+const MAX_GROWTH: f64 = 64.0;
+
+/// A checkpoint's tokenizer. What a file may say of truncation, padding and added tokens is left
+/// out: rows are padded by the model, and templates hold the special tokens themselves.
+pub(super) struct WordTokenizer {
+    tokenizer: Tokenizer,
+    file: String,
+    /// What is written for a word that is not known, where there is such a token.
+    unknown: Option<u32>,
+    vocab: usize,
+    positions: usize,
+}
+
+impl WordTokenizer {
+    /// Reads `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it does not parse, an id is outside the vocabulary, or its steps may make a text too
+    /// long.
+    pub(super) fn read(source: &CheckpointSource, config: &TextConfig) -> Result<WordTokenizer> {
+        let file = source.file_name(TOKENIZER);
+        let bytes = source.require(TOKENIZER)?;
+        let failed = |error: tokenizers::Error| Error::Tokenizer {
+            file: file.clone(),
+            reason: error.to_string(),
+        };
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(failed)?;
+        tokenizer.with_padding(None);
+        tokenizer.with_post_processor(None::<PostProcessorWrapper>);
+        tokenizer.with_truncation(None).map_err(failed)?;
+        let json: Value = parse_json(&file, &bytes)?;
+        let unknown = json["model"]["unk_token"]
+            .as_str()
+            .and_then(|token| tokenizer.token_to_id(token));
+        let read = WordTokenizer {
+            unknown,
+            vocab: config.vocab,
+            positions: config.positions,
+            tokenizer,
+            file,
+        };
+        read.check_growth()?;
+        let vocabulary = read.tokenizer.get_vocab(true);
+        // The same one each time, though the map has no order.
+        match vocabulary.iter().max_by_key(|(token, id)| (**id, *token)) {
+            Some((token, id)) => read.check_id(token, *id)?,
+            None => return Err(read.wrong("model.vocab", "empty", "a vocabulary")),
+        }
+        Ok(read)
+    }
+
+    fn wrong(&self, field: &str, value: impl ToString, expected: impl Into<String>) -> Error {
+        Error::Config {
+            file: self.file.clone(),
+            field: field.to_string(),
+            value: value.to_string(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The canonical form of the steps, as they were understood, is what counts.
+    fn check_growth(&self) -> Result<()> {
+        let tokenizer = &self.tokenizer;
+        for (field, steps) in [
+            (
+                "normalizer",
+                serde_json::to_value(tokenizer.get_normalizer()),
+            ),
+            (
+                "pre_tokenizer",
+                serde_json::to_value(tokenizer.get_pre_tokenizer()),
+            ),
+            ("decoder", serde_json::to_value(tokenizer.get_decoder())),
+        ] {
+            let steps = steps.map_err(|error| self.failed(error.into()))?;
+            let growth = growth(&steps);
+            if growth > MAX_GROWTH {
+                return Err(self.wrong(
+                    field,
+                    format!("steps that may make a text {growth:.0} times as long"),
+                    format!("at most {MAX_GROWTH} times"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_id(&self, token: &str, id: u32) -> Result<()> {
+        if (id as usize) < self.vocab {
+            Ok(())
+        } else {
+            let expected = format!("an id below vocab_size ({})", self.vocab);
+            Err(self.wrong(token, id, expected))
+        }
+    }
+
+    /// How messages name the file.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(super) fn knows(&self, token: &str) -> bool {
+        self.tokenizer.token_to_id(token).is_some()
+    }
+
+    /// The id of a token that must be there.
+    pub(super) fn id(&self, token: &str) -> Result<u32> {
+        let id = self
+            .tokenizer
+            .token_to_id(token)
+            .ok_or_else(|| Error::MissingToken {
+                file: self.file.clone(),
+                token: token.to_string(),
+            })?;
+        self.check_id(token, id)?;
+        Ok(id)
+    }
+
+    /// Refuses a `text` whose row would be `length` steps long, if the model has fewer positions.
+    pub(super) fn check_positions(&self, text: &str, length: usize) -> Result<()> {
+        if length <= self.positions {
+            return Ok(());
+        }
+        Err(Error::TextTooLong {
+            text: text.to_string(),
+            length: format!("{length} tokens with its template and image"),
+            limit: self.positions.to_string(),
+        })
+    }
+
+    fn tokenize(&self, text: &str, filled: String) -> Result<tokenizers::Encoding> {
+        let limit = self.positions.saturating_mul(BYTES_A_POSITION);
+        if filled.len() > limit {
+            return Err(Error::TextTooLong {
+                text: text.to_string(),
+                length: format!("{} bytes with its template", filled.len()),
+                limit: format!("{} tokens, in no more than {limit} bytes", self.positions),
+            });
+        }
+        let encoding = self
+            .tokenizer
+            .encode(filled, false)
+            .map_err(|error| self.failed(error))?;
+        for (id, token) in encoding.get_ids().iter().zip(encoding.get_tokens()) {
+            self.check_id(token, *id)?;
+        }
+        Ok(encoding)
+    }
+
+    /// Ids of `filled`, a template with `text` in its place.
+    pub(super) fn encode(&self, text: &str, filled: String) -> Result<Vec<u32>> {
+        Ok(self.tokenize(text, filled)?.get_ids().to_vec())
+    }
+
+    pub(super) fn unknown_in<'a>(&self, text: &'a str) -> Result<Vec<&'a str>> {
+        let encoding = self.tokenize(text, text.to_string())?;
+        let words = encoding.get_ids().iter().zip(encoding.get_offsets());
+        Ok(words
+            .filter(|(id, _)| Some(**id) == self.unknown)
+            .filter_map(|(_, &(start, end))| text.get(start..end))
+            .collect())
+    }
+
+    pub(super) fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.tokenizer
+            .decode(ids, true)
+            .map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: tokenizers::Error) -> Error {
+        Error::Tokenizer {
+            file: self.file.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// How many times its length in bytes a text may have after the steps that `step` describes in
+/// `tokenizer.json`'s words; a bound, not what a text really meets.
+fn growth(step: &Value) -> f64 {
+    let bytes = |value: &Value| value.as_str().map_or(0, str::len) as f64;
+    if let Some(steps) = ["normalizers", "pretokenizers", "decoders"]
+        .iter()
+        .find_map(|list| step[list].as_array())
+    {
+        return steps.iter().map(growth).product();
+    }
+    match step["type"].as_str().unwrap_or_default() {
+        "Replace" => {
+            let content = bytes(&step["content"]);
+            match bytes(&step["pattern"]["String"]) {
+                // An expression or an empty pattern may stand between any two bytes.
+                0.0 => content + 1.0,
+                pattern => (content / pattern).max(1.0),
+            }
+        }
+        "Prepend" => 1.0 + bytes(&step["prepend"]),
+        // A character for every byte.
+        "ByteLevel" => 2.0,
+        // A space becomes a longer character.
+        "Metaspace" => 1.0 + bytes(&step["replacement"]),
+        // Unicode's own bounds, in UTF-8 (Unicode Standard Annex 15, table of expansion factors).
+        "NFC" | "NFD" => 3.0,
+        "NFKC" | "NFKD" => 11.0,
+        "Lowercase" => 2.0,
+        // Spaces around ideographs, accents taken apart, lower case.
+        "BertNormalizer" => 6.0,
+        // A table in an encoding of its own, that can say anything.
+        "Precompiled" => f64::INFINITY,
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_real_tokenizers_do_is_allowed_and_bombs_are_not() {
+        let llama = json!({"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "▁"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        ]});
+        assert_eq!(growth(&llama), 12.0);
+        let deepseek = json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "[\r\n]"}, "behavior": "Isolated"},
+            {"type": "Digits", "individual_digits": true},
+            {"type": "ByteLevel", "add_prefix_space": false},
+        ]});
+        assert_eq!(growth(&deepseek), 2.0);
+        let ten = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
+        let bomb = json!({"type": "Sequence", "normalizers": [ten, ten, ten]});
+        assert!(growth(&bomb) > MAX_GROWTH);
+        let nested = json!({"type": "Sequence", "normalizers": [bomb, bomb]});
+        assert_eq!(growth(&nested), 1e6);
+        let between = json!({"type": "Replace", "pattern": {"Regex": "x*"}, "content": "b"});
+        assert_eq!(growth(&between), 2.0);
+        assert_eq!(growth(&Value::Null), 1.0);
+    }
+}
