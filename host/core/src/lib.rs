@@ -18,4 +18,5 @@ pub mod plan;
 pub mod prompt;
 pub mod rng;
 pub mod role;
+pub mod text;
 pub mod validate;

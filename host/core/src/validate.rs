@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::candidate::Group;
 use crate::choice::{Choice, FilterDecision, Objective};
 use crate::plan::{PlanBounds, RoundPlan};
+use crate::text::{is_blank, is_unseen};
 
 /// Longest reason that a strategy may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 200;
@@ -39,10 +40,11 @@ fn invalid(
     }
 }
 
-/// Checks a reason, message or other short text of a strategy.
+/// Checks a reason.
 ///
 /// # Errors
-/// When it is longer than [`MAX_REASON_BYTES`] or holds a control character.
+/// When nothing of it can be seen, when it is longer than [`MAX_REASON_BYTES`], or when it holds a
+/// control or format character.
 pub fn reason(field: &str, text: &str) -> Result<(), InvalidAnswer> {
     if text.len() > MAX_REASON_BYTES {
         return Err(invalid(
@@ -51,11 +53,17 @@ pub fn reason(field: &str, text: &str) -> Result<(), InvalidAnswer> {
             format!("at most {MAX_REASON_BYTES} bytes"),
         ));
     }
-    match text.chars().find(|c| c.is_control()) {
+    if is_blank(text) {
+        return Err(invalid(field, "empty", "a reason"));
+    }
+    match text.chars().find(|c| is_unseen(*c)) {
         Some(c) => Err(invalid(
             field,
-            format!("{text:?}"),
-            format!("no control character such as {c:?}"),
+            format!("`{}`", text.escape_debug()),
+            format!(
+                "no control or format character such as `{}`",
+                c.escape_unicode()
+            ),
         )),
         None => Ok(()),
     }
@@ -169,9 +177,6 @@ pub fn decisions(decisions: &[Vec<FilterDecision>], groups: &[Group]) -> Result<
         for (candidate, decision) in row.iter().enumerate() {
             if let FilterDecision::Drop(text) = decision {
                 let field = format!("decisions[{position}][{candidate}].drop");
-                if text.trim().is_empty() {
-                    return Err(invalid(field, "empty", "a reason"));
-                }
                 reason(&field, text)?;
             }
         }
@@ -330,6 +335,26 @@ mod tests {
             .map(|_| "accepted".to_owned())
             .unwrap_or_else(|e| e.to_string());
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn reasons() {
+        check(reason("stop", "enough – 火"), "accepted");
+        for blank in ["", " \t", "\u{200b}\u{feff}"] {
+            check(reason("stop", blank), "`stop` is empty; expected a reason");
+        }
+        check(
+            reason("stop", &"é".repeat(101)),
+            "`stop` is 202 bytes long; expected at most 200 bytes",
+        );
+        check(
+            reason("stop", "red\u{1b}[31m"),
+            "`stop` is `red\\u{1b}[31m`; expected no control or format character such as `\\u{1b}`",
+        );
+        check(
+            reason("stop", "a\u{202e}b"),
+            "`stop` is `a\\u{202e}b`; expected no control or format character such as `\\u{202e}`",
+        );
     }
 
     #[test]
