@@ -6,6 +6,8 @@
 
 use std::io::{self, Write};
 
+use sc_core::text::is_unseen;
+
 /// Writes lines to stderr; a failure to do so is nobody's loss.
 pub fn say(lines: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(lines));
@@ -15,22 +17,13 @@ pub fn say(lines: &str) {
 pub fn printable(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '\n' || !(c.is_control() || is_format(c)) {
+        if c == '\n' || !is_unseen(c) {
             plain.push(c);
         } else {
             plain.extend(c.escape_unicode());
         }
     }
     plain
-}
-
-/// Characters without a picture of their own that change how others are shown.
-fn is_format(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 #[cfg(test)]
