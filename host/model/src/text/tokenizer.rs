@@ -11,6 +11,8 @@ const TOKENIZER: &str = "tokenizer.json";
 /// Bytes of text a position of the model beyond which a text is not even tokenized: words are
 /// shorter.
 const BYTES_A_POSITION: usize = 64;
+/// The same for any model, however many positions it claims to have: Janus-Pro's 16,384 have it.
+const MAX_TEXT_BYTES: usize = 1 << 20;
 /// How many times its length a text may take while it is tokenized or decoded.
 const MAX_GROWTH: f64 = 64.0;
 
@@ -143,11 +145,16 @@ impl WordTokenizer {
     }
 
     fn tokenize(&self, text: &str, filled: String) -> Result<tokenizers::Encoding> {
-        let limit = self.positions.saturating_mul(BYTES_A_POSITION);
+        let limit = (self.positions * BYTES_A_POSITION).min(MAX_TEXT_BYTES);
         if filled.len() > limit {
+            let template = if filled == text {
+                ""
+            } else {
+                " with its template"
+            };
             return Err(Error::TextTooLong {
                 text: text.to_string(),
-                length: format!("{} bytes with its template", filled.len()),
+                length: format!("{} bytes{template}", filled.len()),
                 limit: format!("{} tokens, in no more than {limit} bytes", self.positions),
             });
         }

@@ -139,19 +139,19 @@ fn a_tokenizer_that_blows_texts_up_is_refused() {
 fn texts_beyond_the_positions_are_refused_before_anything_is_computed() {
     let model = load(tiny().path());
     let tokens = model.image_tokens();
-    let unlabelled = |count: usize| "red ".repeat(count);
+    let reds = |count: usize| "red ".repeat(count);
     let around = model.text().draw_ids("").expect("fits").len();
     // 256 positions: the last prompt that fits, and one word more.
     let room = 256 - tokens - around;
-    assert!(model.text().draw_ids(&unlabelled(room)).is_ok());
+    assert!(model.text().draw_ids(&reds(room)).is_ok());
     let parts = ["red red", "257 tokens", "256", "max_position_embeddings"];
-    message(draw(&model, &unlabelled(room + 1)), &parts);
+    message(draw(&model, &reds(room + 1)), &parts);
     message(
-        judge(&model, &unlabelled(250)),
+        judge(&model, &reds(250)),
         &["red red", "max_position_embeddings"],
     );
     let image = vec![0; tokens];
-    let long = unlabelled(250);
+    let long = reds(250);
     message(
         model.frozen_token_log_probs(&[(&long, &image)]),
         &["red red"],
