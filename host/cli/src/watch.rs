@@ -1,7 +1,8 @@
 //! Watching a run: bars and sentences for people, JSON lines for programs.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use sc_run::event::{EvaluatedOn, Event, Stage, Watcher};
+use sc_run::evaluation::EvaluatedOn;
+use sc_run::event::{Event, Stage, Watcher};
 
 use crate::report;
 use crate::terminal::say;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use rand_chacha::ChaCha8Rng;
 use sc_core::candidate::Verdict;
 use sc_core::metrics::{Metric, Nonunified, Share};
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
+use sc_core::rng;
 use sc_model::UnifiedModel;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
-use crate::generation::{EVALUATION, JudgedImage, Order, draw_and_judge, read_answer};
+use crate::generation::{JudgedImage, Order, draw_and_judge, read_answer};
 use crate::task::{LabelledImage, Oracle, stack};
 
 /// Labelled images judged at a time.
@@ -70,9 +72,41 @@ impl Evaluation {
     }
 }
 
+/// Which set a model is evaluated on. What the gate decides by is not what the result is measured
+/// on: otherwise the result would be the best of several tries on the same images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatedOn {
+    /// The set that each round is measured on, and that the gate sees.
+    Round,
+    /// The larger one that the run's result is measured on, and other commands measure on.
+    Whole,
+}
+
+impl EvaluatedOn {
+    /// The set's own random streams.
+    pub fn stream(self, seed: u64, purpose: &str, indices: &[u64]) -> ChaCha8Rng {
+        rng::stream(seed, &self.purpose(purpose), indices)
+    }
+
+    fn purpose(self, purpose: &str) -> String {
+        match self {
+            EvaluatedOn::Round => format!("round-evaluation-{purpose}"),
+            EvaluatedOn::Whole => format!("evaluation-{purpose}"),
+        }
+    }
+
+    /// Purpose of the streams that its images are drawn with.
+    pub fn draw_purpose(self) -> String {
+        self.purpose("draw")
+    }
+}
+
 /// What a model is evaluated on: the same for every model of a run, so that differences are the
 /// models'.
 pub struct EvaluationSet<'a> {
+    /// Which set it is.
+    pub on: EvaluatedOn,
     /// One own image is drawn for each.
     pub prompts: &'a [Prompt],
     /// Labelled images to judge.
@@ -153,7 +187,7 @@ pub fn evaluate(
         &orders,
         &set.sampling,
         set.seed,
-        EVALUATION,
+        &set.on.draw_purpose(),
         progress,
         &mut |position, image| {
             let prompt = &set.prompts[position];

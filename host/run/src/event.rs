@@ -4,7 +4,7 @@ use sc_core::role::Role;
 use sc_train::TrainReport;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::{Evaluation, Figures};
+use crate::evaluation::{EvaluatedOn, Evaluation, Figures};
 
 /// Something that happened, in the order in which it did. As JSON: one object with `event`.
 #[derive(Clone, Debug, Serialize)]
@@ -47,16 +47,6 @@ pub enum Event<'a> {
     },
     /// A round is over.
     Round(&'a RoundRecord),
-}
-
-/// Which of a run's two evaluation sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EvaluatedOn {
-    /// The set that each round is measured on, and that the gate sees.
-    Round,
-    /// The larger one that the run's result is measured on.
-    Whole,
 }
 
 /// A round as `metrics.jsonl` keeps it.

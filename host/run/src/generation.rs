@@ -14,10 +14,6 @@ use crate::error::RunError;
 /// depend on it.
 const CHUNK: usize = 512;
 
-/// Purpose of the random streams that images are drawn with to measure a model: the same for every
-/// command, so that the same model and seed give the same figures.
-pub const EVALUATION: &str = "evaluation-draw";
-
 /// An image to draw: what, and the random stream that draws it.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {

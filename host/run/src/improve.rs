@@ -15,8 +15,8 @@ use sc_strategy::StrategySet;
 use sc_train::{TrainReport, Trainer};
 
 use crate::error::RunError;
-use crate::evaluation::{EvaluatedImage, Evaluation, EvaluationSet, evaluate};
-use crate::event::{Cost, EvaluatedOn, Event, RoundRecord, Stage, Summary, Watcher};
+use crate::evaluation::{EvaluatedImage, EvaluatedOn, Evaluation, EvaluationSet, evaluate};
+use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
 use crate::generation::DrawnGroup;
 use crate::pictures::Album;
 use crate::round::Snapshot;
@@ -73,6 +73,13 @@ pub fn improve(
     run.finish(before, after)
 }
 
+/// What a model is evaluated on.
+#[derive(Default)]
+struct Material {
+    prompts: Vec<Prompt>,
+    labelled: Vec<LabelledImage>,
+}
+
 /// A run under way. The steps of a round are in [`crate::round`].
 pub(crate) struct Run<'a> {
     pub(crate) model: &'a dyn UnifiedModel,
@@ -97,9 +104,8 @@ pub(crate) struct Run<'a> {
     pub(crate) cost: Cost,
     /// Ids of the prompts that the round trains on.
     pub(crate) chosen_prompts: BTreeSet<u32>,
-    round_prompts: Vec<Prompt>,
-    thorough_prompts: Vec<Prompt>,
-    labelled: Vec<LabelledImage>,
+    round_material: Material,
+    whole_material: Material,
     rounds_done: u32,
     rounds_kept: u32,
 }
@@ -117,10 +123,11 @@ impl<'a> Run<'a> {
             store,
         } = ingredients;
         let sizes = settings.evaluation;
-        let evaluation_prompts = |n: u32| task.evaluation_prompts(settings.seed, n as usize);
-        let labelled = match task.oracle() {
-            Some(oracle) => oracle.labelled_images(settings.seed, sizes.labelled as usize),
-            None => Vec::new(),
+        let material = |on: EvaluatedOn, prompts: u32| Material {
+            prompts: task.evaluation_prompts(settings.seed, on, prompts as usize),
+            labelled: task.oracle().map_or_else(Vec::new, |oracle| {
+                oracle.labelled_images(settings.seed, on, sizes.labelled as usize)
+            }),
         };
         let mut run = Run {
             model,
@@ -138,9 +145,8 @@ impl<'a> Run<'a> {
             current: Evaluation::default(),
             cost: Cost::default(),
             chosen_prompts: BTreeSet::new(),
-            round_prompts: evaluation_prompts(sizes.round_prompts),
-            thorough_prompts: evaluation_prompts(sizes.prompts),
-            labelled,
+            round_material: material(EvaluatedOn::Round, sizes.round_prompts),
+            whole_material: material(EvaluatedOn::Whole, sizes.prompts),
             rounds_done: 0,
             rounds_kept: 0,
         };
@@ -166,12 +172,12 @@ impl<'a> Run<'a> {
 
     /// Evaluates on the large set, and keeps some of the pictures under `name`.
     fn evaluate_thoroughly(&mut self, name: &str) -> Result<Evaluation, RunError> {
-        let prompts = std::mem::take(&mut self.thorough_prompts);
+        let material = std::mem::take(&mut self.whole_material);
         let mut album = Album::new(self.model.image_size());
-        let evaluation = self.evaluate(name, EvaluatedOn::Whole, &prompts, &mut |image| {
+        let evaluation = self.evaluate(name, EvaluatedOn::Whole, &material, &mut |image| {
             album.add(image)
         });
-        self.thorough_prompts = prompts;
+        self.whole_material = material;
         album.save(self.store, name)?;
         evaluation
     }
@@ -185,26 +191,27 @@ impl<'a> Run<'a> {
     }
 
     fn evaluate_briefly(&mut self) -> Result<Evaluation, RunError> {
-        let prompts = std::mem::take(&mut self.round_prompts);
-        let evaluation = self.evaluate("evaluate", EvaluatedOn::Round, &prompts, &mut |_| ());
-        self.round_prompts = prompts;
+        let material = std::mem::take(&mut self.round_material);
+        let evaluation = self.evaluate("evaluate", EvaluatedOn::Round, &material, &mut |_| ());
+        self.round_material = material;
         evaluation
     }
 
     fn evaluate(
         &mut self,
         stage: &str,
-        set_name: EvaluatedOn,
-        prompts: &[Prompt],
+        on: EvaluatedOn,
+        material: &Material,
         see: &mut dyn FnMut(&EvaluatedImage<'_>),
     ) -> Result<Evaluation, RunError> {
         let began = Instant::now();
-        let images = prompts.len() + self.labelled.len();
+        let images = material.prompts.len() + material.labelled.len();
         self.watcher
             .begin(Stage::Evaluate, self.round, images as u64);
         let set = EvaluationSet {
-            prompts,
-            labelled: &self.labelled,
+            on,
+            prompts: &material.prompts,
+            labelled: &material.labelled,
             oracle: self.task.oracle(),
             sampling: self.settings.sampling,
             seed: self.settings.seed,
@@ -213,7 +220,7 @@ impl<'a> Run<'a> {
         self.watcher.done();
         self.watcher.event(&Event::Evaluation {
             round: self.round,
-            set: set_name,
+            set: on,
             evaluation: &evaluation,
         });
         self.time(stage, began)?;

@@ -1,11 +1,12 @@
 //! What a run draws, and who knows the truth about it.
 
 use candle_core::{Device, Tensor};
+use rand_chacha::rand_core::RngCore;
 use sc_core::prompt::{Prompt, Split};
-use sc_core::rng;
 use sc_world::Spec;
 
 use crate::error::RunError;
+use crate::evaluation::EvaluatedOn;
 
 /// An image with a statement that is known to be true or false of it.
 pub struct LabelledImage {
@@ -28,8 +29,8 @@ pub trait Oracle {
     /// When the prompt is none of the oracle's world.
     fn shows(&self, prompt: &str, pixels: &[f32]) -> Result<bool, RunError>;
 
-    /// `n` labelled images of the held-out side, half of the statements true.
-    fn labelled_images(&self, seed: u64, n: usize) -> Vec<LabelledImage>;
+    /// `n` labelled images of an evaluation set, from the held-out side, half of the statements true.
+    fn labelled_images(&self, seed: u64, set: EvaluatedOn, n: usize) -> Vec<LabelledImage>;
 }
 
 /// What a run draws for.
@@ -40,9 +41,9 @@ pub trait Task {
     /// Prompts to draw for and train on; each one's id is its position.
     fn training_prompts(&self) -> &[Prompt];
 
-    /// `n` held-out prompts to evaluate on. A prompt may come several times; each time another
+    /// `n` held-out prompts of an evaluation set. A prompt may come several times; each time another
     /// image is drawn for it. The first ones do not depend on `n`.
-    fn evaluation_prompts(&self, seed: u64, n: usize) -> Vec<Prompt>;
+    fn evaluation_prompts(&self, seed: u64, set: EvaluatedOn, n: usize) -> Vec<Prompt>;
 
     /// Who knows the truth, if anybody does.
     fn oracle(&self) -> Option<&dyn Oracle>;
@@ -81,8 +82,8 @@ impl Task for TinyWorld {
     }
 
     /// Categories alike, kinds of a category alike, prompts of a kind alike.
-    fn evaluation_prompts(&self, seed: u64, n: usize) -> Vec<Prompt> {
-        let mut random = rng::stream(seed, "evaluation-prompts", &[]);
+    fn evaluation_prompts(&self, seed: u64, set: EvaluatedOn, n: usize) -> Vec<Prompt> {
+        let mut random = set.stream(seed, "prompts", &[]);
         sc_world::sample_prompts(Split::HeldOut, n, &mut random)
             .into_iter()
             .zip(0..)
@@ -101,7 +102,8 @@ impl Oracle for TinyWorld {
         Ok(sc_world::verdict(&spec, &sc_world::read(pixels)?))
     }
 
-    fn labelled_images(&self, seed: u64, n: usize) -> Vec<LabelledImage> {
+    fn labelled_images(&self, seed: u64, set: EvaluatedOn, n: usize) -> Vec<LabelledImage> {
+        let seed = set.stream(seed, "labelled", &[]).next_u64();
         sc_world::labelled_renders(seed, n)
             .into_iter()
             .map(|render| LabelledImage {

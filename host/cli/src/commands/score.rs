@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use sc_core::metrics::Nonunified;
 use sc_core::plan::Sampling;
 use sc_model::UnifiedModel;
-use sc_run::generation::{EVALUATION, Order, draw_and_judge};
+use sc_run::evaluation::EvaluatedOn;
+use sc_run::generation::{Order, draw_and_judge};
 use sc_run::settings::{MOST_IMAGES, MOST_IMAGES_PER_PROMPT};
 use sc_run::task::{Task, TinyWorld};
 use serde::Serialize;
@@ -40,7 +41,11 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
     }
     let prompts = match &arguments.prompts {
         Some(file) => prompts::read(file)?,
-        None => TinyWorld::new().evaluation_prompts(arguments.basics.seed, WORLD_PROMPTS),
+        None => TinyWorld::new().evaluation_prompts(
+            arguments.basics.seed,
+            EvaluatedOn::Whole,
+            WORLD_PROMPTS,
+        ),
     };
     let count = per_prompt.saturating_mul(prompts.len() as u64);
     if count > MOST_IMAGES {
@@ -63,7 +68,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         &orders,
         &sampling,
         arguments.basics.seed,
-        EVALUATION,
+        &EvaluatedOn::Whole.draw_purpose(),
         &mut |images| bar.inc(images),
         &mut |_, image| {
             verdicts.push(image.verdict);

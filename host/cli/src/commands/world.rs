@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sc_core::plan::Sampling;
 use sc_model::UnifiedModel;
-use sc_run::evaluation::{Evaluation, EvaluationSet, Figures, evaluate as measure};
+use sc_run::evaluation::{EvaluatedOn, Evaluation, EvaluationSet, Figures, evaluate as measure};
 use sc_run::settings::MOST_EVALUATED;
 use sc_run::task::{Oracle, Task, TinyWorld};
 use serde::Serialize;
@@ -50,8 +50,8 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let world = TinyWorld::new();
     let n = arguments.evaluate as usize;
     let (prompts, labelled) = (
-        world.evaluation_prompts(arguments.basics.seed, n),
-        world.labelled_images(arguments.basics.seed, n),
+        world.evaluation_prompts(arguments.basics.seed, EvaluatedOn::Whole, n),
+        world.labelled_images(arguments.basics.seed, EvaluatedOn::Whole, n),
     );
     let total = guidances.len() * (prompts.len() + labelled.len());
     let bar = watch::bar("drawing and judging", "images", total as u64);
@@ -62,6 +62,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     };
     for guidance in guidances {
         let set = EvaluationSet {
+            on: EvaluatedOn::Whole,
             prompts: &prompts,
             labelled: &labelled,
             oracle: world.oracle(),
