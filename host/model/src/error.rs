@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sc_core::text::is_unseen;
 use thiserror::Error;
 
 /// Result of this crate.
@@ -217,11 +218,10 @@ fn shortened(text: &str, limit: usize) -> String {
             shown.push('…');
             break;
         }
-        // Quotation marks and backslashes do no harm.
-        if matches!(c, '"' | '\'' | '\\') {
-            shown.push(c);
+        if is_unseen(c) {
+            shown.extend(c.escape_unicode());
         } else {
-            shown.extend(c.escape_debug());
+            shown.push(c);
         }
     }
     shown
@@ -324,7 +324,7 @@ mod tests {
         let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!message.contains(hidden), "{message:?}");
         assert!(
-            message.contains("\\u{1b}[31mbad\\nerror: fake"),
+            message.contains("\\u{1b}[31mbad\\u{a}error: fake"),
             "{message}"
         );
     }

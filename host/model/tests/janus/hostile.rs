@@ -285,7 +285,7 @@ fn names_in_files_are_shown_without_what_terminals_obey() {
     let place = tiny();
     let index = place.path().join("model.safetensors.index.json");
     for (entry, shown) in [
-        ("\u{1b}[31mx\n", r"\u{1b}[31mx\n"),
+        ("\u{1b}[31mx\n", r"\u{1b}[31mx\u{a}"),
         ("..", "`..`"),
         (".", "`.`"),
         ("", "is ``"),
@@ -303,7 +303,10 @@ fn names_in_files_are_shown_without_what_terminals_obey() {
     let any = tensors["lm_head.weight"].clone();
     tensors.insert("\u{1b}[31mbad\nerror: fake".into(), any);
     candle_core::safetensors::save(&tensors, &path).expect("is written");
-    let said = message(try_load(place.path()), &[r"`\u{1b}[31mbad\nerror: fake`"]);
+    let said = message(
+        try_load(place.path()),
+        &[r"`\u{1b}[31mbad\u{a}error: fake`"],
+    );
     assert_eq!(said.lines().count(), 2, "{said}");
 }
 
