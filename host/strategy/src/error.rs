@@ -7,6 +7,16 @@ use sc_core::role::Role;
 use sc_core::validate::InvalidAnswer;
 use thiserror::Error;
 
+use crate::wasm::Measure;
+
+/// Longest text of a strategy that is shown, in characters.
+const MAX_SHOWN: usize = 400;
+
+/// A strategy's text as it may be shown.
+pub(crate) fn shown(text: &str) -> String {
+    sc_core::text::printable(text, MAX_SHOWN)
+}
+
 /// Why a call failed, apart from who was called.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum CallFailure {
@@ -45,6 +55,12 @@ pub enum CallFailure {
         /// The cap.
         limit: usize,
     },
+    /// The machine could not give it what the limits allow.
+    #[error("this machine could not give it memory: {0}")]
+    Machine(String),
+    /// The script failed, or threw; the text says where.
+    #[error("its script failed: {0}")]
+    Script(String),
     /// It said itself that it cannot answer.
     #[error("it refused: {0}")]
     Refused(String),
@@ -54,8 +70,8 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
-    fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    fn hint(&self) -> &'static str {
+        match self {
             CallFailure::Trap(_) => {
                 "a trap is a crash inside the strategy: mend it, or run without it"
             }
@@ -69,9 +85,17 @@ impl CallFailure {
                 "answer with what the contract asks for, in short texts"
             }
             CallFailure::StateTooLarge { .. } => "keep only what the next round needs",
-            CallFailure::Refused(_) => return None,
+            CallFailure::Machine(_) => {
+                "this is not the strategy's fault: end other programs, or raise the limit on memory (`ulimit`)"
+            }
+            CallFailure::Script(_) => {
+                "mend the script at that place; what it throws is its own way to refuse"
+            }
+            CallFailure::Refused(_) => {
+                "the reason is the strategy's own: ask its author, or run without it"
+            }
             CallFailure::Invalid(_) => "`wit/README.md` says what each role must answer",
-        })
+        }
     }
 }
 
@@ -92,7 +116,7 @@ pub struct CallError {
 impl CallError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        self.failure.hint().map(str::to_owned)
+        Some(self.failure.hint().to_owned())
     }
 }
 
@@ -148,8 +172,8 @@ pub enum SettingError {
         value: String,
         /// What is expected.
         expected: String,
-        /// What the parameter does.
-        help: String,
+        /// What the strategy says that the parameter does, or an example.
+        advice: String,
     },
     /// The strategy itself refused its settings.
     #[error("strategy `{strategy}` refused its settings as {role}: {message}")]
@@ -183,8 +207,10 @@ impl SettingError {
                 Some("it has no parameters".into())
             }
             SettingError::UnknownKey { known, .. } => Some(format!("it has: {}", known.join(", "))),
-            SettingError::Value { help, .. } => (!help.is_empty()).then(|| help.clone()),
-            SettingError::Refused { .. } => None,
+            SettingError::Value { advice, .. } => Some(advice.clone()),
+            SettingError::Refused { .. } => {
+                Some("the reason is the strategy's own: give another value, or none".into())
+            }
         }
     }
 }
@@ -266,15 +292,24 @@ pub enum LoadError {
         /// What the decoder says.
         reason: String,
     },
-    /// More functions than are compiled.
-    #[error("strategy `{path}` has {functions} functions; at most {limit} are compiled")]
-    TooManyFunctions {
+    /// Made of more than is compiled.
+    #[error("strategy `{path}` has {found} {measure}; at most {limit} are compiled")]
+    TooMuch {
         /// The path, as given.
         path: String,
-        /// How many.
-        functions: u64,
+        /// What there is too much of.
+        measure: Measure,
+        /// How much.
+        found: u64,
         /// The cap.
-        limit: u32,
+        limit: u64,
+    },
+    /// It imports, exports or aliases a component, which lets a small file ask for endless
+    /// instances.
+    #[error("strategy `{path}` hands components on (an import, export or alias of a component)")]
+    ComponentReuse {
+        /// The path, as given.
+        path: String,
     },
     /// It takes too long to compile.
     #[error("strategy `{path}` is not compiled after {} s", limit.as_secs_f64())]
@@ -346,6 +381,12 @@ pub enum LoadError {
         /// What is expected.
         expected: String,
     },
+    /// The file's name cannot stand in messages.
+    #[error("strategy `{path}` has a file name that cannot be shown as it is")]
+    FileName {
+        /// The path, with what cannot be shown replaced.
+        path: String,
+    },
     /// A script is wrong.
     #[error("script `{path}`{}: {message}", position(*line, *column))]
     Script {
@@ -392,6 +433,14 @@ const BUILD_HINT: &str =
     "build it as a component: `wit/README.md` shows how, `plugins/curriculum` is an example";
 
 impl LoadError {
+    /// Bytes that a decoder or the compiler refuses; its words may hold names from the file.
+    pub(crate) fn malformed(path: &str, reason: &dyn std::fmt::Display) -> LoadError {
+        LoadError::Malformed {
+            path: path.to_owned(),
+            reason: shown(&reason.to_string()),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -414,8 +463,19 @@ impl LoadError {
             LoadError::RoleTaken { .. } => "give one strategy a role".into(),
             LoadError::NotWasm { .. } | LoadError::CoreModule { .. } => BUILD_HINT.into(),
             LoadError::Malformed { .. } => "copy or build it again".into(),
-            LoadError::TooManyFunctions { .. } | LoadError::CompileTime { .. } => {
+            LoadError::TooMuch {
+                measure: Measure::Functions | Measure::Code,
+                ..
+            }
+            | LoadError::CompileTime { .. } => {
                 "build it with link-time optimisation, so that unused code is left out".into()
+            }
+            LoadError::TooMuch { measure, .. } if measure.is_of_one_function() => {
+                "split its largest function, or build it with less inlining".into()
+            }
+            LoadError::TooMuch { .. } | LoadError::ComponentReuse { .. } => {
+                "make it of one core module, as `wit-bindgen` does; `plugins/curriculum` is an example"
+                    .into()
             }
             LoadError::UnknownVersion { .. } => {
                 "build it again against this program's `wit/strategy.wit`".into()
@@ -437,9 +497,14 @@ impl LoadError {
             LoadError::Mismatch { .. } => {
                 "build it again against this program's `wit/strategy.wit`".into()
             }
-            LoadError::Setup { failure, .. } => return failure.hint().map(str::to_owned),
+            LoadError::Setup { failure, .. } => failure.hint().into(),
+            LoadError::FileName { .. } => {
+                "rename it: no control or format characters, no backticks, no `builtin:`".into()
+            }
             LoadError::Description { .. } => "mend what its `about` says".into(),
-            LoadError::Script { .. } => return None,
+            LoadError::Script { .. } => {
+                "mend the script; `wit/README.md` says what scripts are given".into()
+            }
             LoadError::ScriptEncoding { .. } => "save the script as UTF-8".into(),
             LoadError::ScriptNoRole { .. } => {
                 "define one of `fn curriculum(input, context)`, `fn data_filter(groups, context)`, \

@@ -28,4 +28,4 @@ pub use role::{
     CallContext, Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate, Reply,
 };
 pub use set::{Filled, Identity, StrategySet, builtin_names};
-pub use wasm::Runtime;
+pub use wasm::{Measure, Runtime};

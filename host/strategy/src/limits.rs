@@ -10,6 +10,8 @@ pub struct Limits {
     pub component_bytes: u64,
     /// Functions in a component: each costs compile time, however small.
     pub component_functions: u32,
+    /// Bytes of all functions of a component together.
+    pub component_code_bytes: u64,
     /// Time to compile a component.
     pub compile_time: Duration,
     /// Size of a script's text, in bytes.
@@ -41,6 +43,7 @@ impl Default for Limits {
         Limits {
             component_bytes: 16 << 20,
             component_functions: 20_000,
+            component_code_bytes: 5 << 20,
             compile_time: Duration::from_secs(30),
             script_bytes: 64 << 10,
             fuel: 5_000_000_000,

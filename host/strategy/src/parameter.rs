@@ -168,7 +168,11 @@ impl Settings {
                     key: key.clone(),
                     value: text.clone(),
                     expected: parameter.expected(),
-                    help: parameter.help.clone(),
+                    advice: if parameter.help.trim().is_empty() {
+                        format!("for example `--set {role}.{key}={}`", parameter.default)
+                    } else {
+                        format!("strategy `{strategy}` says of it: {}", parameter.help)
+                    },
                 })?;
             settings.insert(key.clone(), value);
         }

@@ -11,7 +11,7 @@ use crate::parameter::{Settings, closest};
 use crate::role::{Curriculum, DataFilter, PairSelection, QualityGate};
 use crate::wasm::{Configured, Guest, Runtime};
 
-const BUILTIN_PREFIX: &str = "builtin:";
+pub(crate) const BUILTIN_PREFIX: &str = "builtin:";
 
 /// Who fills a role, as the run directory records it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

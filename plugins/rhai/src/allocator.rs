@@ -15,8 +15,20 @@ const SMALL: usize = 1024;
 const SMALL_CLASSES: usize = SMALL / STEP;
 const CLASSES: usize = SMALL_CLASSES + 32;
 const PAGE: usize = 64 << 10;
+/// As many as an address reaches.
+const ALL_PAGES: usize = 1 << 16;
 /// Least number of pages that is asked for at once.
 const CHUNK_PAGES: usize = 16;
+
+/// Lets the host see what a script asked for when that is more than an address holds: the standard
+/// library panics before it asks the allocator, so the memory is asked for here, to be refused.
+pub fn report_overflow() {
+    std::panic::set_hook(Box::new(|panic| {
+        if panic.payload_as_str() == Some("capacity overflow") {
+            core::arch::wasm32::memory_grow::<0>(ALL_PAGES);
+        }
+    }));
+}
 
 struct State {
     /// The first free block of each class; each begins with the address of the next.

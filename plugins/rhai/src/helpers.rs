@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use rhai::{Dynamic, Engine, FuncRegistration, ImmutableString, Module};
+use rhai::{Dynamic, Engine, EvalAltResult, FuncRegistration, ImmutableString, Module};
 
 use crate::sc::strategy::{log, random};
 
@@ -38,6 +38,10 @@ thread_local! {
 /// The value that the script last gave to `remember`.
 pub fn take_remembered() -> Option<Dynamic> {
     REMEMBERED.take()
+}
+
+fn no_clock() -> Result<(), Box<EvalAltResult>> {
+    Err("scripts cannot `sleep`: there is no clock".into())
 }
 
 /// The functions as a module.
@@ -95,6 +99,9 @@ pub fn module() -> Module {
         let bound = u128::from(bound.max(1).unsigned_abs());
         ((u128::from(random::next()) * bound) >> 64) as i64
     });
+    // Those of the standard library would wait, for which there is no clock.
+    register!("sleep", |_: i64| no_clock());
+    register!("sleep", |_: f64| no_clock());
     register!("log", |message: ImmutableString| {
         log::write(log::Level::Info, &message);
     });

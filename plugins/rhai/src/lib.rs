@@ -55,6 +55,8 @@ fn call(
 
 impl exports::sc::strategy::script::Guest for Interpreter {
     fn load(source: String) -> Result<Vec<String>, ScriptError> {
+        #[cfg(target_arch = "wasm32")]
+        allocator::report_overflow();
         let script = Script::load(&source)?;
         let roles = script.roles();
         SCRIPT.set(Some(script));

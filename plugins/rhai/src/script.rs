@@ -141,9 +141,8 @@ fn engine(globals: Rc<Globals>) -> Engine {
     let mut engine = Engine::new_raw();
     StandardPackage::new().register_into_engine(&mut engine);
     engine.register_global_module(Rc::new(helpers::module()));
-    // Text is not code, and there is no clock to wait by.
+    // Text is not code.
     engine.disable_symbol("eval");
-    engine.disable_symbol("sleep");
     helpers::redirect_output(&mut engine);
     engine.on_var(move |name, index, _| Ok(globals.find(name, index)));
     engine

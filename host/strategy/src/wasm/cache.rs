@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -68,9 +70,9 @@ impl Cache {
     pub(crate) fn load(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
         let key = self.key().ok()?;
         let file = self.file(engine, component);
-        let bytes = fs::read(&file).ok()?;
+        let bytes = read(&file).ok()?;
         let (code, found) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
-        if tag(&key, &file, code) != found {
+        if tag(&key, &file, code).verify_slice(found).is_err() {
             tracing::debug!("`{}` is not what was stored there", file.display());
             return None;
         }
@@ -101,7 +103,7 @@ impl Cache {
         // Readers see the whole file or none of it.
         let mut temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
         temporary.write_all(&code)?;
-        temporary.write_all(&tag(&key, &file, &code))?;
+        temporary.write_all(&tag(&key, &file, &code).finalize().into_bytes())?;
         temporary.persist(file)?;
         Ok(())
     }
@@ -110,7 +112,7 @@ impl Cache {
     fn key(&self) -> io::Result<[u8; KEY_BYTES]> {
         fs::create_dir_all(&self.directory)?;
         let file = self.directory.join("key");
-        match fs::read(&file) {
+        match read(&file) {
             Ok(bytes) => {
                 only_for_user(&file)?;
                 bytes
@@ -132,13 +134,21 @@ impl Cache {
     }
 }
 
+/// The whole of a regular file. (Opening a pipe would wait for its other end.)
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if fs::symlink_metadata(file)?.is_file() {
+        fs::read(file)
+    } else {
+        Err(io::Error::other("not a regular file"))
+    }
+}
+
 /// Refuses a key that others can read or replace.
 #[cfg(unix)]
 fn only_for_user(file: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     const OTHERS: u32 = 0o077;
-    let metadata = fs::symlink_metadata(file)?;
-    if metadata.is_file() && metadata.mode() & OTHERS == 0 {
+    if fs::symlink_metadata(file)?.mode() & OTHERS == 0 {
         Ok(())
     } else {
         Err(io::Error::other("the key is not for its owner alone"))
@@ -150,20 +160,16 @@ fn only_for_user(_file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The tag of `code` in `file`: SHA-256 twice, so that it cannot be extended.
-fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> [u8; TAG_BYTES] {
+/// The tag of `code` in `file`, to be made or compared.
+fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> Hmac<Sha256> {
     let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-    let inner = Sha256::new()
-        .chain_update(key)
-        .chain_update([name.len() as u8])
-        .chain_update(name)
+    // A key shorter than a block counts as filled with zeros.
+    let mut block = [0; 64];
+    block[..KEY_BYTES].copy_from_slice(key);
+    // The hash gives the name one length, so that it cannot run into the code.
+    <Hmac<Sha256> as KeyInit>::new(&block.into())
+        .chain_update(Sha256::digest(name))
         .chain_update(code)
-        .finalize();
-    Sha256::new()
-        .chain_update(key)
-        .chain_update(inner)
-        .finalize()
-        .into()
 }
 
 #[cfg(test)]
@@ -220,6 +226,19 @@ mod tests {
         let key = cache.directory.join("key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(cache.load(&engine, &bytes).is_none());
+    }
+
+    /// Reading them would wait for somebody to write.
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_not_read() {
+        let (_directory, cache, engine, bytes) = stored();
+        for file in [cache.file(&engine, &bytes), cache.directory.join("key")] {
+            fs::remove_file(&file).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&file).status();
+            assert!(made.unwrap().success());
+            assert!(cache.load(&engine, &bytes).is_none());
+        }
     }
 
     #[test]

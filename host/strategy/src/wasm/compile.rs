@@ -75,10 +75,9 @@ pub(crate) fn compile(
         })
         .map_err(|error| LoadError::Sandbox(error.to_string()))?;
     match receiver.recv_timeout(limit) {
-        Ok(compiled) => compiled.map_err(|error| LoadError::Malformed {
-            path: path.to_owned(),
-            reason: format!("{error:#}"),
-        }),
+        Ok(compiled) => {
+            compiled.map_err(|error| LoadError::malformed(path, &format_args!("{error:#}")))
+        }
         Err(_) => Err(LoadError::CompileTime {
             path: path.to_owned(),
             limit,

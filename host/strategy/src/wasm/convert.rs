@@ -206,7 +206,7 @@ pub(crate) fn gate_decision(decision: quality_gate::Decision) -> GateDecision {
 pub(crate) fn parameter(parameter: about::Parameter) -> Parameter {
     Parameter {
         name: parameter.name,
-        help: super::session::printable(&parameter.help),
+        help: crate::error::shown(&parameter.help),
         default: match parameter.default {
             types::Value::Boolean(value) => Value::Boolean(value),
             types::Value::Integer(value) => Value::Integer(value),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use sc_core::rng;
 use sc_core::role::Role;
+use sc_core::text::{is_blank, is_unseen};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
@@ -14,11 +15,11 @@ use super::bindings::exports::sc::strategy::{
 };
 use super::convert;
 use super::inspect::{Exports, check_interfaces};
-use super::session::{HostState, Session, printable};
-use crate::error::{CallFailure, LoadError, SettingError};
+use super::session::{HostState, Session};
+use crate::error::{CallFailure, LoadError, SettingError, shown};
 use crate::limits::Limits;
 use crate::parameter::{Parameter, Settings, Value};
-use crate::set::Identity;
+use crate::set::{BUILTIN_PREFIX, Identity};
 
 /// Most parameters that a strategy may have.
 const MAX_PARAMETERS: usize = 64;
@@ -50,7 +51,7 @@ impl Prepared {
         let exports = check_interfaces(path, engine, component)?;
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
             path: path.to_owned(),
-            reason: printable(&format!("{error:#}")),
+            reason: shown(&format!("{error:#}")),
         };
         let pre = super::session::linker(engine)?
             .instantiate_pre(component)
@@ -119,7 +120,7 @@ impl SetupFailure {
                 path,
                 line: error.line,
                 column: error.column,
-                message: printable(&error.message),
+                message: shown(&error.message),
             },
         }
     }
@@ -128,7 +129,7 @@ impl SetupFailure {
     fn into_call_failure(self) -> CallFailure {
         match self {
             SetupFailure::Failed(_, failure) => failure,
-            SetupFailure::Script(error) => CallFailure::Trap(printable(&error.message)),
+            SetupFailure::Script(error) => CallFailure::Script(shown(&error.message)),
         }
     }
 }
@@ -144,6 +145,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// What it means that a role answers with a message. Of a script, that is how it fails.
+    pub(crate) fn refusal(&self, message: &str) -> CallFailure {
+        match self.script {
+            Some(_) => CallFailure::Script(shown(message)),
+            None => CallFailure::Refused(shown(message)),
+        }
+    }
+
     /// A fresh instance with the script loaded, and the roles that the script defines.
     fn open(
         &self,
@@ -184,6 +193,12 @@ impl Guest {
         digest: String,
     ) -> Result<Guest, LoadError> {
         let path = program.path.clone();
+        let stem = file_name
+            .rsplit_once('.')
+            .map_or(file_name, |(stem, _)| stem);
+        if !can_be_shown(stem) || file_name.starts_with(BUILTIN_PREFIX) {
+            return Err(LoadError::FileName { path: shown(&path) });
+        }
         let (mut session, script_roles) = program
             .open(file_name.to_owned(), outside_calls())
             .map_err(|failure| failure.into_load_error(&path))?;
@@ -192,7 +207,7 @@ impl Guest {
             .check_types(&mut session)
             .map_err(|error| LoadError::Mismatch {
                 path: path.clone(),
-                reason: printable(&format!("{error:#}")),
+                reason: shown(&format!("{error:#}")),
             })?;
         let roles = match script_roles {
             None => program.prepared.exports.roles.clone(),
@@ -218,9 +233,9 @@ impl Guest {
                 failure: session.failure(&error),
             })?;
         // The interpreter speaks for itself; a script is known by its file.
-        let name = match (&program.script, file_name.rsplit_once('.')) {
-            (Some(_), Some((stem, _))) => stem.to_owned(),
-            _ => description.name,
+        let name = match program.script {
+            Some(_) => stem.to_owned(),
+            None => description.name,
         };
         let parameters: Vec<Parameter> = description
             .parameters
@@ -229,6 +244,10 @@ impl Guest {
             .collect();
         if program.script.is_none() {
             check_name(&path, "name", &name)?;
+            if name.starts_with(BUILTIN_PREFIX) {
+                let expected = format!("a name that does not begin with `{BUILTIN_PREFIX}`");
+                return Err(described_badly(&path, "name", &name, &expected));
+            }
         }
         check_name(&path, "version", &description.version)?;
         check_parameters(&path, &parameters)?;
@@ -283,7 +302,7 @@ impl Guest {
             Some(message) => Err(SettingError::Refused {
                 role,
                 strategy: self.identity.name.clone(),
-                message: printable(&message),
+                message: shown(&message),
             }
             .into()),
         }
@@ -324,7 +343,7 @@ impl Configured {
     pub(crate) fn session(&self, role: Role, random: ChaCha8Rng) -> Result<Session, CallFailure> {
         match self.open(role, random) {
             Ok((session, None)) => Ok(session),
-            Ok((_, Some(message))) => Err(CallFailure::Refused(printable(&message))),
+            Ok((_, Some(message))) => Err(self.program.refusal(&message)),
             Err(failure) => Err(failure.into_call_failure()),
         }
     }
@@ -339,18 +358,25 @@ fn described_badly(path: &str, field: &str, value: &str, expected: &str) -> Load
     LoadError::Description {
         path: path.to_owned(),
         field: field.to_owned(),
-        value: format!("`{}`", printable(value)),
+        value: format!("`{}`", shown(value)),
         expected: expected.to_owned(),
     }
 }
 
+/// Whether `name` can stand in a message, between backticks.
+fn can_be_shown(name: &str) -> bool {
+    !is_blank(name) && !name.chars().any(|c| c == '`' || is_unseen(c))
+}
+
 fn check_name(path: &str, field: &str, name: &str) -> Result<(), LoadError> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+    if name.len() > MAX_NAME_BYTES || !can_be_shown(name) {
         return Err(described_badly(
             path,
             field,
             name,
-            &format!("1 to {MAX_NAME_BYTES} bytes without control characters"),
+            &format!(
+                "1 to {MAX_NAME_BYTES} bytes without control or format characters and backticks"
+            ),
         ));
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! What a file claims to be, found out before any of it is compiled or run.
 
 use sc_core::role::Role;
-use wasmparser::{Parser, Payload};
+use wasmparser::Parser;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::error::LoadError;
+use super::structure;
+use crate::error::{LoadError, shown};
 use crate::limits::Limits;
 
 /// The contract's package, without its version.
@@ -23,33 +24,16 @@ pub(crate) fn interface(name: &str) -> String {
 /// Checks that `bytes` are a whole component of a size that is worth compiling.
 ///
 /// # Errors
-/// When they are not WebAssembly, a core module, cut off or damaged, or have too many functions.
+/// When they are not WebAssembly, a core module, cut off or damaged, or made of more than
+/// is compiled.
 pub(crate) fn check_bytes(path: &str, bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
-    let path = || path.to_owned();
     if !bytes.starts_with(b"\0asm") {
-        return Err(LoadError::NotWasm { path: path() });
+        return Err(LoadError::NotWasm { path: path.into() });
     }
     if Parser::is_core_wasm(bytes) {
-        return Err(LoadError::CoreModule { path: path() });
+        return Err(LoadError::CoreModule { path: path.into() });
     }
-    let mut functions = 0_u64;
-    for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| LoadError::Malformed {
-            path: path(),
-            reason: error.to_string(),
-        })?;
-        if let Payload::FunctionSection(section) = payload {
-            functions += u64::from(section.count());
-        }
-    }
-    if functions > u64::from(limits.component_functions) {
-        return Err(LoadError::TooManyFunctions {
-            path: path(),
-            functions,
-            limit: limits.component_functions,
-        });
-    }
-    Ok(())
+    structure::check(path, bytes, limits)
 }
 
 /// What a component exports of the contract.
@@ -78,7 +62,7 @@ pub(crate) fn check_interfaces(
         if name.starts_with(PACKAGE) && !name.ends_with(&format!("@{VERSION}")) {
             return Err(LoadError::UnknownVersion {
                 path: path(),
-                found: (*name).to_owned(),
+                found: shown(name),
                 supported: format!("{}@{VERSION}", PACKAGE.trim_end_matches('/')),
             });
         }
@@ -89,7 +73,7 @@ pub(crate) fn check_interfaces(
     {
         return Err(LoadError::UnknownImport {
             path: path(),
-            import: (*import).to_owned(),
+            import: shown(import),
         });
     }
     let exported = |name: &str| exports.iter().any(|export| *export == interface(name));

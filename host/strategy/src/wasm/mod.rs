@@ -9,6 +9,8 @@ mod inspect;
 mod roles;
 mod runtime;
 mod session;
+mod structure;
 
 pub(crate) use guest::{Configured, Guest};
 pub use runtime::Runtime;
+pub use structure::Measure;

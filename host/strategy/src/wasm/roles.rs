@@ -11,8 +11,8 @@ use sc_core::validate::MAX_REASON_BYTES;
 use super::bindings::exports::sc::strategy::{curriculum, data_filter, pair_selection};
 use super::convert;
 use super::guest::Configured;
-use super::session::{Allotment, Session, printable};
-use crate::error::{CallError, CallFailure};
+use super::session::{Allotment, Session};
+use crate::error::CallError;
 use crate::role::{
     CallContext, Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate, Reply,
 };
@@ -42,7 +42,7 @@ impl Configured {
             .map_err(failed)?;
         match call(&mut session) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(message)) => Err(failed(CallFailure::Refused(printable(&message)))),
+            Ok(Err(message)) => Err(failed(self.program.refusal(&message))),
             Err(error) => Err(failed(session.failure(&error))),
         }
     }

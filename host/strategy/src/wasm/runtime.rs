@@ -96,10 +96,12 @@ impl Runtime {
                         path: path.to_owned(),
                         at: error.utf8_error().valid_up_to(),
                     })?;
+                // Some editors put a mark before the text.
+                let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
                 let program = Program {
                     path: path.to_owned(),
                     prepared: self.interpreter()?,
-                    script: Some(source),
+                    script: Some(source.to_owned()),
                     limits: self.limits,
                 };
                 Guest::new(program, &file_name, digest)

@@ -10,7 +10,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use super::bindings::sc::strategy::{log, random, types};
 use super::compile::epochs;
-use crate::error::{CallFailure, LoadError};
+use crate::error::{CallFailure, LoadError, shown};
 use crate::limits::Limits;
 
 /// Instances of core modules, tables and memories that a component may consist of. Components that
@@ -18,8 +18,6 @@ use crate::limits::Limits;
 const MAX_PARTS: usize = 64;
 /// What a table's element costs, in bytes.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-/// Longest text of a strategy that is shown.
-const MAX_SHOWN_CHARS: usize = 400;
 
 /// What a phase of a call may cost.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +54,8 @@ struct Budget {
     used: usize,
     /// Whether something was refused: what the guest does next is its own reaction to that.
     refused: bool,
+    /// What the machine could not give, although it is within the limit.
+    machine: Option<String>,
 }
 
 impl Budget {
@@ -91,6 +91,11 @@ impl ResourceLimiter for Budget {
     ) -> wasmtime::Result<bool> {
         let elements = desired.saturating_sub(current);
         Ok(self.take(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.machine = self.machine.take().or_else(|| of_machine(&error));
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -143,7 +148,7 @@ impl log::Host for HostState {
         }
         self.log_lines_left -= 1;
         let strategy = &self.label;
-        let message = printable(&message);
+        let message = shown(&message);
         match level {
             log::Level::Debug => tracing::debug!(target: "strategy", "{strategy}: {message}"),
             log::Level::Info => tracing::info!(target: "strategy", "{strategy}: {message}"),
@@ -199,6 +204,7 @@ impl Session {
                 limit: limits.memory_bytes,
                 used: 0,
                 refused: false,
+                machine: None,
             },
             random,
             label,
@@ -259,6 +265,13 @@ fn begin(store: &mut Store<HostState>, allotment: Allotment) -> Result<(), CallF
     Ok(())
 }
 
+/// What the operating system says, where `error` comes from it.
+fn of_machine(error: &wasmtime::Error) -> Option<String> {
+    let reason = error.root_cause().to_string();
+    // The error's type is that of a library which wasmtime does not pass on.
+    reason.contains("(os error ").then_some(reason)
+}
+
 fn failure(store: &Store<HostState>, allotment: Allotment, error: &wasmtime::Error) -> CallFailure {
     let budget = &store.data().budget;
     match error.downcast_ref::<Trap>() {
@@ -279,6 +292,9 @@ fn failure(store: &Store<HostState>, allotment: Allotment, error: &wasmtime::Err
             deadline: allotment.deadline,
         };
     }
+    if let Some(reason) = of_machine(error).or_else(|| budget.machine.clone()) {
+        return CallFailure::Machine(reason);
+    }
     if budget.refused {
         return CallFailure::Memory {
             limit: budget.limit,
@@ -291,18 +307,5 @@ fn failure(store: &Store<HostState>, allotment: Allotment, error: &wasmtime::Err
             limit: allotment.output_bytes,
         };
     }
-    CallFailure::Trap(printable(&reason))
-}
-
-/// A strategy's text as it may be shown: one line, without control characters, of bounded length.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(MAX_SHOWN_CHARS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(MAX_SHOWN_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
+    CallFailure::Trap(shown(&reason))
 }

@@ -98,7 +98,7 @@ fn no_invalid_answer_leaves_the_sandbox() {
                 ("too-many-epochs", "`plan.epochs` is 9"),
                 ("rate-infinite", "learning-rate-scale"),
                 ("temperature-negative", "temperature` is -1"),
-                ("stop-with-bell", "control character"),
+                ("stop-with-bell", "control or format character"),
             ][..],
         ),
         (

@@ -281,7 +281,7 @@ fn scripts_that_are_wrong() {
         )],
         &[],
         &["wrong.rhai", "line 2, column 13"],
-        "",
+        "mend the script",
     );
     for text in ["", "fn filter(groups) { [] }", "const A = 1;"] {
         check(
@@ -295,7 +295,7 @@ fn scripts_that_are_wrong() {
         &[&script("fn data_filter(groups) { [] }")],
         &[],
         &["`fn data_filter(groups, context)`"],
-        "",
+        "wit/README.md",
     );
     check(
         &[&script(
@@ -303,13 +303,13 @@ fn scripts_that_are_wrong() {
         )],
         &[],
         &["line 3", "nobody"],
-        "",
+        "mend the script",
     );
     check(
         &[&script("fn data_filter(g, c) { eval(\"1\") }")],
         &[],
         &["line 1", "eval"],
-        "",
+        "mend the script",
     );
     check(
         &[&script(
@@ -317,7 +317,7 @@ fn scripts_that_are_wrong() {
         )],
         &[],
         &["`A` and `a`", "parameter `a`"],
-        "",
+        "mend the script",
     );
     check(
         &[&bad.file("latin.rhai", b"// caf\xe9")],
@@ -401,7 +401,7 @@ fn settings_that_are_wrong() {
         (
             "curriculum.replay_share=2",
             "expected a number from 0 to 1",
-            "replays",
+            "strategy `replay-curriculum` says of it: ",
         ),
         (
             "curriculum.replay_share=inf",
@@ -414,7 +414,11 @@ fn settings_that_are_wrong() {
             "a whole number, at least 1",
             "First round",
         ),
-        ("data-filter.min_margin=much", "expected a number", ""),
+        (
+            "data-filter.min_margin=much",
+            "expected a number",
+            "data-filter.min_margin=0.2",
+        ),
         (
             "data-filter.min_margn=0.1",
             "strategy `filter` has no",
@@ -453,7 +457,7 @@ fn settings_that_are_wrong() {
             "data-filter",
             "I will not do that",
         ],
-        "",
+        "the strategy's own",
     );
     check(
         &[&file("tests/fixtures/plugins/misbehaving.wasm")],
@@ -461,6 +465,59 @@ fn settings_that_are_wrong() {
         &["configured", "out of fuel"],
         "loop",
     );
+}
+
+/// Whatever a file holds, nothing of it acts on the terminal.
+#[test]
+fn names_inside_components_are_shown_as_text() {
+    let bad = Bad::new();
+    let red = "\u{1b}[31mred\u{202e}";
+    for (name, text) in [
+        (
+            "imports.wasm",
+            r#"(component (core module (func) (export "NAME" (func 0)) (export "NAME" (func 0))))"#,
+        ),
+        (
+            "exports.wasm",
+            r#"(component (component $c)
+            (instance $i (instantiate $c)) (export "NAME" (instance $i)))"#,
+        ),
+        (
+            "version.wasm",
+            r#"(component (import "sc:strategy/NAME@0.9.0" (instance)))"#,
+        ),
+    ] {
+        // The text format refuses some names, so they are put in afterwards.
+        let stand_in = "x".repeat(red.len());
+        let mut bytes = wat::parse_str(text.replace("NAME", &stand_in)).unwrap();
+        while let Some(at) = bytes
+            .windows(stand_in.len())
+            .position(|window| window == stand_in.as_bytes())
+        {
+            bytes[at..at + red.len()].copy_from_slice(red.as_bytes());
+        }
+        let message = refused(&[&bad.file(name, &bytes)], &[], runtime()).to_string();
+        assert!(message.contains("[31mred"), "{message:?}");
+        assert!(
+            !message.chars().any(sc_core::text::is_unseen),
+            "{message:?}"
+        );
+    }
+}
+
+#[test]
+fn scripts_whose_file_name_cannot_be_shown() {
+    let bad = Bad::new();
+    for name in [
+        "a\nerror: b.rhai",
+        "a\u{1b}[31m.rhai",
+        "a`b.rhai",
+        "\u{200b}.rhai",
+        "builtin:x.rhai",
+    ] {
+        let path = bad.file(name, b"fn data_filter(groups, context) { [] }");
+        check(&[&path], &[], &["file name"], "rename it");
+    }
 }
 
 #[test]

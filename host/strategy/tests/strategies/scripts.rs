@@ -188,7 +188,7 @@ fn errors_of_scripts_carry_line_and_column() {
             .strategy
             .decide(&context(2), &[], &[])
             .unwrap_err();
-        assert!(matches!(error.failure, CallFailure::Refused(_)), "{error}");
+        assert!(matches!(error.failure, CallFailure::Script(_)), "{error}");
         let message = error.to_string();
         assert!(message.contains(expected), "{body}: {message}");
         assert!(message.contains("`mine`"), "{message}");
@@ -290,4 +290,69 @@ fn the_script_of_the_page_on_strategies_runs() {
             assert_eq!(decision != FilterDecision::Keep, undecided);
         }
     }
+}
+
+/// Asks `text` for a gate's decision; gives the failure and its hint.
+fn gate_failure(text: &str) -> (CallFailure, String) {
+    let set = script(
+        &format!("fn quality_gate(before, after, context) {{ {text} }}"),
+        &[],
+    )
+    .unwrap();
+    let error = set
+        .quality_gate
+        .strategy
+        .decide(&context(1), &metrics(300, 500), &metrics(200, 500))
+        .map(drop)
+        .unwrap_err();
+    let hint = error.hint().unwrap();
+    (error.failure, hint)
+}
+
+#[test]
+fn what_scripts_cannot_have_is_named() {
+    for huge in [
+        "blob(4000000000)",
+        "let a = []; a.pad(2000000000, 0)",
+        "blob(600000000, 1)",
+    ] {
+        let (failure, _) = gate_failure(&format!("{huge}; keep(\"x\")"));
+        assert!(
+            matches!(failure, CallFailure::Memory { .. }),
+            "{huge}: {failure}"
+        );
+    }
+    for (text, expected) in [
+        ("sleep(100); keep(\"x\")", "there is no clock"),
+        ("throw \"no figures\"", "line 1, column 43: no figures"),
+        ("keep(1 / 0)", "line 1"),
+    ] {
+        let (failure, hint) = gate_failure(text);
+        assert!(failure.to_string().contains(expected), "{text}: {failure}");
+        assert!(hint.contains("mend the script"), "{hint}");
+    }
+    for blank in ["keep()", "stop(\" \")", "roll_back(\"\\u200b\")"] {
+        let (failure, _) = gate_failure(blank);
+        assert_eq!(
+            failure.to_string(),
+            "its answer is invalid: `reason` is empty; expected a reason",
+            "{blank}"
+        );
+    }
+}
+
+#[test]
+fn a_mark_before_the_text_is_skipped() {
+    let text = "\u{feff}fn quality_gate(before, after, context) { keep(\"x\") }";
+    assert!(script(text, &[]).is_ok());
+}
+
+#[test]
+fn a_wrong_setting_without_help_is_answered_with_an_example() {
+    let text = "const EDGE = 0.25;\nfn data_filter(groups, context) { [] }";
+    let error = script(text, &["data-filter.edge=much"]).err().unwrap();
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("for example `--set data-filter.edge=0.25`")
+    );
 }
