@@ -46,6 +46,8 @@ pub enum ModelCommand {
 pub enum WorldCommand {
     /// Measure a model on held-out prompts and labelled renders, by category, at some guidances.
     Evaluate(EvaluateArguments),
+    /// Train a tiny model from nothing: image tokenizer, eye, language model.
+    Pretrain(PretrainArguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -195,6 +197,33 @@ pub struct EvaluateArguments {
     pub evaluate: u32,
     #[command(flatten)]
     pub basics: Basics,
+}
+
+#[derive(Debug, Args)]
+pub struct PretrainArguments {
+    /// Folder of the new checkpoint; must be absent or empty. What is finished is kept in
+    /// DIR.stages until the end, and the same command goes on from there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Seed of every random stream.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub seed: u64,
+    /// Share of the recipe's steps to take: a small one tries the machinery in a minute.
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    pub steps: f64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<sc_strategy::LoadError>() {
             return error.hint();
         }
+        if let Some(error) = cause.downcast_ref::<sc_pretrain::PretrainError>() {
+            return error.hint();
+        }
         cause.downcast_ref::<sc_model::Error>()?.hint()
     })
 }

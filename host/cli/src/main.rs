@@ -28,7 +28,12 @@ fn main() -> ExitCode {
         Command::Score(arguments) => commands::score::score(&arguments),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
-        Command::World(WorldCommand::Evaluate(arguments)) => commands::world::evaluate(&arguments),
+        Command::World(WorldCommand::Evaluate(arguments)) => {
+            commands::world::evaluate::evaluate(&arguments)
+        }
+        Command::World(WorldCommand::Pretrain(arguments)) => {
+            commands::world::pretrain::pretrain(&arguments)
+        }
     };
     match outcome {
         Ok(code) => code,

@@ -127,6 +127,14 @@ impl Text {
         self.words.unknown_in(text)
     }
 
+    /// The id of a word that the tokenizer knows as one token.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn word_id(&self, word: &str) -> Result<u32> {
+        self.words.id(word)
+    }
+
     fn fill(&self, template: &str, slot: &str, text: &str) -> Result<String> {
         let hidden = self
             .special

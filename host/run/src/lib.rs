@@ -18,3 +18,4 @@ pub mod store;
 pub mod task;
 
 pub use error::RunError;
+pub mod wording;

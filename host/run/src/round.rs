@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
             .collect::<Result<_, RunError>>()?;
         Ok(Snapshot {
             weights,
-            optimizer: self.trainer.state(),
+            optimizer: self.trainer.state()?,
         })
     }
 

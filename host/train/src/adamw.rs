@@ -9,6 +9,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 
 use crate::error::TrainError;
+use crate::in_place::{self, Step};
 
 /// Settings of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +44,21 @@ struct Slot {
     /// First and second moment, f32 or wider, of the weight's shape.
     first: Tensor,
     second: Tensor,
+}
+
+impl Slot {
+    /// A step by plain tensor operations, for every device and dtype.
+    fn step(&mut self, gradient: &Tensor, by: &Step) -> Result<(), TrainError> {
+        let gradient = (gradient * by.clip)?;
+        self.first = ((&self.first * by.beta1)? + (&gradient * (1.0 - by.beta1))?)?.detach();
+        self.second =
+            ((&self.second * by.beta2)? + (gradient.sqr()? * (1.0 - by.beta2))?)?.detach();
+        let root = ((&self.second * by.second_scale)?.sqrt()? + by.epsilon)?;
+        let update = ((&self.first * by.rate)? / root)?;
+        let weight = self.var.as_detached_tensor().to_dtype(update.dtype())?;
+        let weight = ((weight * by.kept)? - update)?;
+        Ok(self.var.set(&weight.to_dtype(self.var.dtype())?)?)
+    }
 }
 
 /// The optimizer over a fixed list of weights.
@@ -80,11 +96,11 @@ impl AdamW {
         let slots = weights
             .into_iter()
             .map(|(name, var)| {
-                let zeros = Tensor::zeros(var.shape(), moment_dtype(&var), var.device())?;
+                let zeros = || Tensor::zeros(var.shape(), moment_dtype(&var), var.device());
                 Ok(Slot {
                     name,
-                    first: zeros.clone(),
-                    second: zeros,
+                    first: zeros()?,
+                    second: zeros()?,
                     var,
                 })
             })
@@ -131,37 +147,40 @@ impl AdamW {
             weight_decay,
             ..
         } = self.config;
-        let first_scale = 1.0 / (1.0 - beta1.powf(steps));
-        let second_scale = 1.0 / (1.0 - beta2.powf(steps));
-        for (slot, gradient) in self.slots.iter_mut().zip(found) {
-            let gradient = (gradient * clip)?;
-            slot.first = ((&slot.first * beta1)? + (&gradient * (1.0 - beta1))?)?.detach();
-            slot.second = ((&slot.second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?.detach();
-            let root = ((&slot.second * second_scale)?.sqrt()? + epsilon)?;
-            let update = ((&slot.first * (first_scale * learning_rate))? / root)?;
-            let weight = slot.var.as_detached_tensor().to_dtype(update.dtype())?;
-            let weight = ((weight * (1.0 - learning_rate * weight_decay))? - update)?;
-            slot.var.set(&weight.to_dtype(slot.var.dtype())?)?;
+        let step = Step {
+            clip,
+            beta1,
+            beta2,
+            rate: learning_rate / (1.0 - beta1.powf(steps)),
+            second_scale: 1.0 / (1.0 - beta2.powf(steps)),
+            epsilon,
+            kept: 1.0 - learning_rate * weight_decay,
+        };
+        for (slot, gradient) in self.slots.iter_mut().zip(&found) {
+            if slot.var.device().is_cpu() && slot.var.dtype() == DType::F32 {
+                let weight = slot.var.as_tensor();
+                in_place::step(weight, &slot.first, &slot.second, gradient, &step)?;
+            } else {
+                slot.step(gradient, &step)?;
+            }
         }
         Ok(norm)
     }
 
-    /// What the optimizer remembers. Later steps do not change what is returned.
-    pub fn state(&self) -> AdamWState {
-        let moments = self
-            .slots
-            .iter()
-            .flat_map(|slot| {
-                [
-                    (format!("first.{}", slot.name), slot.first.clone()),
-                    (format!("second.{}", slot.name), slot.second.clone()),
-                ]
-            })
-            .collect();
-        AdamWState {
+    /// What the optimizer remembers, copied: later steps do not change what is returned.
+    ///
+    /// # Errors
+    /// When the device runs out of memory.
+    pub fn state(&self) -> Result<AdamWState, TrainError> {
+        let mut moments = BTreeMap::new();
+        for slot in &self.slots {
+            moments.insert(format!("first.{}", slot.name), slot.first.copy()?);
+            moments.insert(format!("second.{}", slot.name), slot.second.copy()?);
+        }
+        Ok(AdamWState {
             step: self.step,
             moments,
-        }
+        })
     }
 
     /// Goes back to `state`; the next step is then what it was after [`AdamW::state`].
@@ -186,9 +205,11 @@ impl AdamW {
                             slot.var.dims()
                         ),
                     }),
+                    // A copy, since steps change the moments in place.
                     Some(tensor) => Ok(tensor
                         .to_dtype(slot.first.dtype())?
-                        .to_device(slot.var.device())?),
+                        .to_device(slot.var.device())?
+                        .copy()?),
                 }
             };
             found.push((moment("first")?, moment("second")?));
@@ -204,6 +225,10 @@ impl AdamW {
 
 /// √Σg² over all tensors, summed on the device and read once.
 fn global_norm(gradients: &[Tensor]) -> Result<f64, TrainError> {
+    let sums: Option<Vec<f64>> = gradients.iter().map(in_place::sum_of_squares).collect();
+    if let Some(sums) = sums {
+        return Ok(sums.iter().sum::<f64>().sqrt());
+    }
     let squares = gradients
         .iter()
         .map(|gradient| gradient.sqr()?.sum_all()?.to_dtype(DType::F64))
@@ -271,13 +296,32 @@ mod tests {
     }
 
     #[test]
+    fn in_place_steps_are_those_of_plain_operations() -> Result<(), TrainError> {
+        let values: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
+        let in_place = Var::from_tensor(&Tensor::new(values.clone(), &Device::Cpu)?)?;
+        let wider: Vec<f64> = values.into_iter().map(f64::from).collect();
+        let plain = Var::from_tensor(&Tensor::new(wider, &Device::Cpu)?)?;
+        let (mut one, mut other) = (optimizer(&in_place), optimizer(&plain));
+        for _ in 0..20 {
+            let norm = one.step(&gradients(&in_place, 0.3), 0.05)?;
+            let expected = other.step(&gradients(&plain, 0.3), 0.05)?;
+            assert!((norm / expected - 1.0).abs() < 1e-5);
+        }
+        let found = in_place.as_tensor().to_dtype(DType::F64)?;
+        for (found, expected) in found.to_vec1::<f64>()?.iter().zip(plain.to_vec1::<f64>()?) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_restored_optimizer_takes_the_same_steps() -> Result<(), TrainError> {
         let var = Var::new(&[3.0_f32, -4.0], &Device::Cpu)?;
         let mut optimizer = optimizer(&var);
         for _ in 0..3 {
             optimizer.step(&gradients(&var, 1.0), 0.1)?;
         }
-        let (weights, state) = (var.as_tensor().copy()?, optimizer.state());
+        let (weights, state) = (var.as_tensor().copy()?, optimizer.state()?);
         for _ in 0..4 {
             optimizer.step(&gradients(&var, 1.0), 0.1)?;
         }
@@ -298,7 +342,7 @@ mod tests {
         let mut optimizer = optimizer(&var);
         let error = optimizer.step(&gradients(&other, 0.0), 0.1);
         assert!(matches!(error, Err(TrainError::NoGradient { name }) if name == "w"));
-        let mut state = optimizer.state();
+        let mut state = optimizer.state()?;
         state.moments.remove("second.w");
         let error = optimizer.restore(&state);
         assert!(matches!(error, Err(TrainError::State { name, .. }) if name == "second.w"));

@@ -6,6 +6,7 @@
 
 mod adamw;
 mod error;
+mod in_place;
 pub mod loss;
 mod schedule;
 mod trainer;

@@ -191,7 +191,10 @@ impl Trainer {
     }
 
     /// The optimizer's state, to go back to or to save.
-    pub fn state(&self) -> AdamWState {
+    ///
+    /// # Errors
+    /// When the device runs out of memory.
+    pub fn state(&self) -> Result<AdamWState, TrainError> {
         self.optimizer.state()
     }
 

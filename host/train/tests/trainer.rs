@@ -135,7 +135,7 @@ fn a_round_repeats_and_a_restored_trainer_goes_on_alike() -> Result<(), TrainErr
     let mut trainer = Trainer::new(&model, settings())?;
     trainer.train(&model, &examples, ROUND, &mut |_| ())?;
     let second = TrainRound { round: 2, ..ROUND };
-    let (state, weights) = (trainer.state(), copies(&model));
+    let (state, weights) = (trainer.state()?, copies(&model));
     trainer.train(&model, &examples, second, &mut |_| ())?;
     let straight_on = values(&model);
     model.parameters().replace(&weights)?;

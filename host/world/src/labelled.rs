@@ -75,7 +75,7 @@ pub fn labelled_renders(seed: u64, n: usize) -> Vec<LabelledRender> {
             None
         } else {
             let reading = read_picture(&picture).expect("a render has the size of the world");
-            contradiction(&prompt.spec, &reading, &mut rng)
+            contradiction(&prompt.spec, &reading, |_| true, &mut rng)
         };
         renders.push(LabelledRender {
             picture,
@@ -92,18 +92,19 @@ pub fn labelled_renders(seed: u64, n: usize) -> Vec<LabelledRender> {
     renders
 }
 
-/// A spec with one attribute of `spec` changed that is false of a picture read so; none if there is no
-/// such spec, which no prompt of the world comes to.
+/// A spec with one attribute of `spec` changed that is `allowed` and false of a picture read so;
+/// none if there is no such spec, which no prompt of the world comes to where all are allowed.
 pub fn contradiction(
     spec: &Spec,
     reading: &Reading,
+    allowed: impl Fn(&Spec) -> bool,
     rng: &mut impl Rng,
 ) -> Option<(Attribute, Spec)> {
     let choices: Vec<(Attribute, Vec<Spec>)> = Attribute::ALL
         .into_iter()
         .map(|attribute| {
             let mut specs = with_changed(spec, attribute);
-            specs.retain(|changed| !verdict(changed, reading));
+            specs.retain(|changed| allowed(changed) && !verdict(changed, reading));
             (attribute, specs)
         })
         .filter(|(_, specs)| !specs.is_empty())

@@ -4,9 +4,11 @@
 //!
 //! - [`spec`]: what a prompt asks for, parsed from its text; [`meaning`]: when two prompts ask
 //!   for the same.
-//! - [`mod@prompts`]: the 6,240 prompts with category, kind and split, and drawing from them.
+//! - [`mod@prompts`]: the 6,240 prompts with category, kind and split, and drawing from them;
+//!   [`is_held_out`]: which meanings are kept from a model in training.
 //! - [`mod@render`]: a random picture that shows what a prompt asks for.
-//! - [`grid`]: the cells of a picture.
+//! - [`grid`]: the cells of a picture; [`codes`]: what each is to the tiny model's image tokenizer.
+//! - [`question`]: what the tiny model can be asked, and what is true of a picture.
 //! - [`oracle`]: the objects in a picture, and whether they are what a prompt asks for.
 //! - [`labelled`]: pictures with a true or a false statement each, to measure understanding.
 //! - [`picture`], [`sheet`]: pictures as bytes, planes and PNG; many of them on a sheet.
@@ -18,6 +20,8 @@
 //! Deliberately absent: the model library. Drawings come in as planes of floats.
 
 pub mod checkpoint;
+pub mod codes;
+mod enumeration;
 pub mod error;
 mod font;
 pub mod grid;
@@ -26,12 +30,14 @@ pub mod meaning;
 pub mod oracle;
 pub mod picture;
 pub mod prompts;
+pub mod question;
 pub mod render;
 pub mod sheet;
 pub mod spec;
 pub mod vocabulary;
 
 pub use checkpoint::tiny_model;
+pub use enumeration::is_held_out;
 pub use error::WorldError;
 pub use grid::{CELL_SIZE, Cell, GRID_SIZE, PICTURE_SIZE};
 pub use labelled::{Attribute, LabelledRender, labelled_renders};
@@ -39,6 +45,7 @@ pub use meaning::Meaning;
 pub use oracle::{Reading, read, read_picture, verdict};
 pub use picture::Picture;
 pub use prompts::{Category, Kind, WorldPrompt, prompts, sample_prompts};
+pub use question::Wording;
 pub use render::{PlacedObject, RenderOptions, Shade, render};
 pub use sheet::{Mark, SheetOptions, Tile, contact_sheet};
 pub use spec::{Group, ObjectSpec, Spec};

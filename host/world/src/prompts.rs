@@ -7,10 +7,8 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use sc_core::prompt::{Prompt, Split, Tag};
 
+use crate::enumeration::enumerate;
 use crate::spec::Spec;
-
-/// The prompts: columns prompt, category, kind, split. The checkpoint has seen the train ones.
-const TABLE: &str = include_str!("../data/prompts.tsv");
 
 /// What a prompt is hard for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,11 +151,12 @@ impl WorldPrompt {
     }
 }
 
-/// Every prompt of a side of the split, in the table's order.
+/// Every prompt of a side of the split, kind by kind.
 pub fn prompts(split: Split) -> &'static [WorldPrompt] {
     static PROMPTS: LazyLock<[Vec<WorldPrompt>; 2]> = LazyLock::new(|| {
-        let all = parse_table(TABLE).expect("the embedded table of prompts is checked by a test");
-        let (train, held_out) = all.into_iter().partition(|p| p.split == Split::Train);
+        let (train, held_out) = enumerate()
+            .into_iter()
+            .partition(|prompt| prompt.split == Split::Train);
         [train, held_out]
     });
     let [train, held_out] = &*PROMPTS;
@@ -170,10 +169,8 @@ pub fn prompts(split: Split) -> &'static [WorldPrompt] {
 /// Draws `n` prompts: a category uniformly, a kind of it uniformly, a prompt of that kind.
 ///
 /// A prompt comes again only after every other prompt of its kind has come. With few prompts of a
-/// kind that happens soon: of the held-out prompts `shape2` has 2, `shape3` 6, `spatial` 14,
-/// `num2` 18 and `num1` 25, so that 1,000 held-out prompts hold each of the two `shape2` prompts
-/// about 50 times, while none of the other kinds' 1,207 repeats. What is drawn first does not
-/// depend on `n`.
+/// kind that happens soon: `shape2` has 8 held-out prompts, so 1,000 held-out prompts hold each of
+/// them about 12 times. What is drawn first does not depend on `n`.
 pub fn sample_prompts(split: Split, n: usize, rng: &mut impl Rng) -> Vec<&'static WorldPrompt> {
     let mut decks: Vec<Deck> = Kind::ALL
         .into_iter()
@@ -211,42 +208,6 @@ impl Deck {
     }
 }
 
-/// Reads the table of prompts; the error says which line is wrong and how.
-fn parse_table(table: &str) -> Result<Vec<WorldPrompt>, String> {
-    table
-        .lines()
-        .enumerate()
-        .skip(1)
-        .map(|(at, line)| parse_line(line).map_err(|why| format!("line {}: {why}", at + 1)))
-        .collect()
-}
-
-fn parse_line(line: &str) -> Result<WorldPrompt, String> {
-    let columns: Vec<&str> = line.split('\t').collect();
-    let [text, category, kind, split] = columns[..] else {
-        return Err(format!("{} columns, expected 4", columns.len()));
-    };
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|known| known.name() == kind && known.category().name() == category)
-        .ok_or_else(|| format!("unknown kind `{kind}` in category `{category}`"))?;
-    let split = match split {
-        "train" => Split::Train,
-        "held-out" => Split::HeldOut,
-        other => return Err(format!("unknown split `{other}`")),
-    };
-    let spec: Spec = text.parse().map_err(|e: crate::WorldError| e.to_string())?;
-    if spec.kind() != Some(kind) {
-        return Err(format!("`{text}` is not of kind `{}`", kind.name()));
-    }
-    Ok(WorldPrompt {
-        text: text.to_owned(),
-        kind,
-        split,
-        spec,
-    })
-}
-
 impl fmt::Display for Category {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -261,73 +222,11 @@ impl fmt::Display for Kind {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use sc_core::rng::stream;
 
     use super::*;
-    use crate::meaning::Meaning;
-
-    #[test]
-    fn the_table_is_whole_and_agrees_with_the_grammar() {
-        let all = parse_table(TABLE).unwrap_or_else(|why| panic!("{why}"));
-        assert_eq!(all.len(), 6240);
-        assert_eq!(prompts(Split::Train).len(), 4968);
-        assert_eq!(prompts(Split::HeldOut).len(), 1272);
-        let mut texts = BTreeSet::new();
-        for prompt in &all {
-            assert_eq!(prompt.spec.to_string(), prompt.text);
-            assert!(texts.insert(&prompt.text), "twice: {}", prompt.text);
-        }
-        let count = |kind| all.iter().filter(|p| p.kind == kind).count();
-        assert_eq!(
-            Kind::ALL.map(count),
-            [720, 20, 60, 80, 140, 100, 2880, 1440, 800]
-        );
-        for (at, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, at);
-        }
-    }
-
-    #[test]
-    fn the_split_is_by_meaning() {
-        let mut sides: BTreeMap<Meaning, (Split, usize)> = BTreeMap::new();
-        for split in [Split::Train, Split::HeldOut] {
-            for prompt in prompts(split) {
-                let entry = sides
-                    .entry(Meaning::from(&prompt.spec))
-                    .or_insert((split, 0));
-                assert_eq!(entry.0, split, "on both sides: `{}`", prompt.text);
-                entry.1 += 1;
-            }
-        }
-        let held_out = sides.values().filter(|side| side.0 == Split::HeldOut);
-        let share = held_out.count() as f64 / sides.len() as f64;
-        assert!((0.18..0.22).contains(&share), "held out: {share}");
-        let twins = sides.values().filter(|side| side.1 == 2).count();
-        assert!(twins > 2500, "meanings with a twin: {twins}");
-    }
-
-    #[test]
-    fn bad_lines_are_named() {
-        let check = |line: &str, expected: &str| {
-            let table = format!("prompt\tcategory\tkind\tsplit\n{line}");
-            assert_eq!(parse_table(&table), Err(expected.to_owned()));
-        };
-        check("a ring", "line 2: 1 columns, expected 4");
-        check(
-            "a ring\tshape\tnum1\ttrain",
-            "line 2: unknown kind `num1` in category `shape`",
-        );
-        check(
-            "a ring\tnumeracy\tnum1\ttest",
-            "line 2: unknown split `test`",
-        );
-        check(
-            "a ring\tnumeracy\tnum2\ttrain",
-            "line 2: `a ring` is not of kind `num2`",
-        );
-    }
 
     #[test]
     fn sampling_is_uniform_over_categories_and_kinds_and_repeats_late() {
@@ -362,11 +261,10 @@ mod tests {
 
     #[test]
     fn becomes_a_prompt_of_a_run() {
-        let prompt = prompts(Split::Train)[0].to_prompt(7);
-        assert_eq!(
-            (prompt.id, prompt.text.as_str()),
-            (7, "a circle and a square")
-        );
+        let of_kind = |prompt: &&WorldPrompt| prompt.kind == Kind::TwoShapes;
+        let prompt = prompts(Split::Train).iter().find(of_kind);
+        let prompt = prompt.expect("a prompt of the kind").to_prompt(7);
+        assert_eq!(prompt.id, 7);
         assert_eq!(prompt.category, "shape");
         assert_eq!(prompt.tags[0].key, "kind");
         assert_eq!(prompt.tags[0].value, "shape2");

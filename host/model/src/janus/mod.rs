@@ -17,9 +17,12 @@ use crate::source::CheckpointSource;
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 
+mod alignment;
 mod answer;
 pub(crate) mod draw;
 mod likelihood;
+mod stubs;
+pub use stubs::Branch;
 pub(crate) mod llama;
 pub(crate) mod mlp;
 pub(crate) mod network;

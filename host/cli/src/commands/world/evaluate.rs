@@ -1,13 +1,15 @@
-//! `sc-host world`: the tiny world.
+//! `sc-host world evaluate`: how well a model draws and judges the tiny world.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use sc_core::plan::Sampling;
-use sc_model::UnifiedModel;
+use sc_model::{JanusModel, UnifiedModel};
 use sc_run::evaluation::{EvaluatedOn, Evaluation, EvaluationSet, Figures, evaluate as measure};
 use sc_run::settings::MOST_EVALUATED;
 use sc_run::task::{Oracle, Task, TinyWorld};
+use sc_run::wording::{WordingFigures, by_wording};
+use sc_world::Wording;
 use serde::Serialize;
 
 use crate::args::EvaluateArguments;
@@ -17,8 +19,16 @@ use crate::{model_choice, report, watch};
 #[derive(Serialize)]
 struct Measured {
     model: String,
+    #[serde(flatten)]
+    figures: WorldFigures,
+}
+
+/// What is measured of a model.
+#[derive(Serialize)]
+pub struct WorldFigures {
     seed: u64,
     guidances: Vec<AtGuidance>,
+    wordings: Vec<WordingFigures>,
 }
 
 #[derive(Serialize)]
@@ -47,20 +57,44 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         .into_iter()
         .map(|guidance| model_choice::guidance(&model, guidance))
         .collect::<anyhow::Result<Vec<f64>>>()?;
+    let figures = measured(
+        &model,
+        arguments.basics.seed,
+        arguments.evaluate as usize,
+        &guidances,
+    )?;
+    if arguments.basics.json {
+        report::json_line(&Measured {
+            model: model_choice::name(arguments.basics.model.as_deref()),
+            figures,
+        })?;
+    } else {
+        report::text(&figures.tables())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a model on `n` held-out prompts and `n` labelled renders.
+pub fn measured(
+    model: &JanusModel,
+    seed: u64,
+    n: usize,
+    guidances: &[f64],
+) -> anyhow::Result<WorldFigures> {
     let world = TinyWorld::new();
-    let n = arguments.evaluate as usize;
     let (prompts, labelled) = (
-        world.evaluation_prompts(arguments.basics.seed, EvaluatedOn::Whole, n),
-        world.labelled_images(arguments.basics.seed, EvaluatedOn::Whole, n),
+        world.evaluation_prompts(seed, EvaluatedOn::Whole, n),
+        world.labelled_images(seed, EvaluatedOn::Whole, n),
     );
-    let total = guidances.len() * (prompts.len() + labelled.len());
+    let wordings = Wording::ALL.len() * labelled.len();
+    let total = guidances.len() * (prompts.len() + labelled.len()) + wordings;
     let bar = watch::bar("drawing and judging", "images", total as u64);
-    let mut measured = Measured {
-        model: model_choice::name(arguments.basics.model.as_deref()),
-        seed: arguments.basics.seed,
+    let mut figures = WorldFigures {
+        seed,
         guidances: Vec::new(),
+        wordings: by_wording(model, &labelled, &mut |answers| bar.inc(answers))?,
     };
-    for guidance in guidances {
+    for &guidance in guidances {
         let set = EvaluationSet {
             on: EvaluatedOn::Whole,
             prompts: &prompts,
@@ -70,22 +104,48 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
                 guidance,
                 ..Sampling::default()
             },
-            seed: arguments.basics.seed,
+            seed,
         };
-        let model = &model as &dyn UnifiedModel;
+        let model = model as &dyn UnifiedModel;
         let evaluation = measure(model, &set, &mut |images| bar.inc(images), &mut |_| ())?;
-        measured.guidances.push(AtGuidance {
+        figures.guidances.push(AtGuidance {
             guidance,
             evaluation,
         });
     }
     bar.finish_and_clear();
-    if arguments.basics.json {
-        report::json_line(&measured)?;
-    } else {
-        report::text(&measured.guidances.iter().map(table).collect::<String>())?;
+    Ok(figures)
+}
+
+impl WorldFigures {
+    /// The figures as people read them.
+    pub fn tables(&self) -> String {
+        let mut tables: String = self.guidances.iter().map(table).collect();
+        if !self.wordings.is_empty() {
+            tables.push_str(&wordings(&self.wordings));
+        }
+        tables
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// A line a wording.
+fn wordings(wordings: &[WordingFigures]) -> String {
+    let mut table = format!(
+        "{:12}{:>24}{:>24}{:>8}\n",
+        "asked", "right when true", "right when false", "n"
+    );
+    for figures in wordings {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "{:12}{:>24}{:>24}{:>8}",
+            figures.wording,
+            report::share(&figures.on_true),
+            report::share(&figures.on_false),
+            figures.on_true.n + figures.on_false.n
+        );
+    }
+    table
 }
 
 /// A line for everything and a line a category.

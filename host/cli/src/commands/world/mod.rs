@@ -1,0 +1,4 @@
+//! `sc-host world`: the tiny world.
+
+pub mod evaluate;
+pub mod pretrain;

@@ -1,0 +1,162 @@
+//! What is finished of a pretraining, on disk: a checkpoint a stage, so that the next run of the
+//! same command goes on after the last one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Watcher;
+use crate::error::PretrainError;
+use crate::recipe::Recipe;
+
+const PLAN: &str = "pretraining.json";
+const TIMINGS: &str = "timings.jsonl";
+
+/// What a pretraining depends on; whatever goes on with one must have the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) recipe: Recipe,
+    /// SHA-256 over the program's sources that the result depends on.
+    pub(crate) source: String,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: String,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Mean loss over the stage's first tenth.
+    pub loss_first: f64,
+    /// Mean loss over the stage's last tenth.
+    pub loss_last: f64,
+}
+
+/// The folder of a pretraining's stages.
+pub(crate) struct Stages {
+    folder: PathBuf,
+}
+
+impl Stages {
+    /// Opens the folder, or makes it; what is there must be of the same plan.
+    pub(crate) fn open(folder: PathBuf, plan: &Plan) -> Result<Stages, PretrainError> {
+        let path = folder.join(PLAN);
+        if path.exists() {
+            let bytes = fs::read(&path).map_err(PretrainError::io("read", &path))?;
+            let found: Plan =
+                serde_json::from_slice(&bytes).map_err(|error| PretrainError::Damaged {
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })?;
+            let differs = [
+                ("seed", found.seed != plan.seed),
+                ("recipe", found.recipe != plan.recipe),
+                ("source", found.source != plan.source),
+            ];
+            if let Some((field, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+                return Err(PretrainError::OtherPretraining {
+                    path: folder,
+                    field,
+                });
+            }
+        } else {
+            fs::create_dir_all(&folder).map_err(PretrainError::io("write", &folder))?;
+            let bytes = serde_json::to_vec_pretty(plan).map_err(std::io::Error::from);
+            bytes
+                .and_then(|bytes| fs::write(&path, bytes))
+                .map_err(PretrainError::io("write", path))?;
+        }
+        Ok(Stages { folder })
+    }
+
+    /// The folder of a stage's checkpoint.
+    pub(crate) fn checkpoint(&self, stage: &str) -> PathBuf {
+        self.folder.join(stage)
+    }
+
+    /// Whether a stage's checkpoint is there; it appears whole or not at all.
+    pub(crate) fn has(&self, stage: &str) -> bool {
+        self.checkpoint(stage).is_dir()
+    }
+
+    /// Notes how long a stage took.
+    pub(crate) fn note(&self, time: &StageTime) -> Result<(), PretrainError> {
+        let path = self.folder.join(TIMINGS);
+        let mut line = serde_json::to_vec(time)
+            .map_err(std::io::Error::from)
+            .map_err(PretrainError::io("write", &path))?;
+        line.push(b'\n');
+        let open = File::options().create(true).append(true).open(&path);
+        open.and_then(|mut file| file.write_all(&line))
+            .map_err(PretrainError::io("write", path))
+    }
+
+    /// How long the stages took, over all runs of the command.
+    pub(crate) fn times(&self) -> Result<Vec<StageTime>, PretrainError> {
+        let path = self.folder.join(TIMINGS);
+        let text = fs::read_to_string(&path).map_err(PretrainError::io("read", &path))?;
+        text.lines()
+            .map(|line| {
+                serde_json::from_str(line).map_err(|error| PretrainError::Damaged {
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })
+            })
+            .collect()
+    }
+
+    /// Puts the last stage's checkpoint, with `files` added, in the place of `out`, which is absent
+    /// or empty, and removes the folder.
+    pub(crate) fn publish(
+        self,
+        stage: &str,
+        files: &[(&str, Vec<u8>)],
+        out: &Path,
+    ) -> Result<(), PretrainError> {
+        let checkpoint = self.checkpoint(stage);
+        for (name, bytes) in files {
+            let path = checkpoint.join(name);
+            fs::write(&path, bytes).map_err(PretrainError::io("write", path))?;
+        }
+        if out.exists() {
+            fs::remove_dir(out).map_err(PretrainError::io("write", out))?;
+        }
+        fs::rename(&checkpoint, out).map_err(PretrainError::io("write", out))?;
+        fs::remove_dir_all(&self.folder).map_err(PretrainError::io("remove", self.folder))
+    }
+}
+
+/// A stage's steps as they are taken.
+pub(crate) struct Progress<'a> {
+    watcher: &'a mut dyn Watcher,
+    losses: Vec<f64>,
+}
+
+impl Progress<'_> {
+    pub(crate) fn new(watcher: &mut dyn Watcher) -> Progress<'_> {
+        Progress {
+            watcher,
+            losses: Vec::new(),
+        }
+    }
+
+    /// Tells that a step was taken, with its loss.
+    pub(crate) fn step(&mut self, loss: f64) {
+        self.losses.push(loss);
+        self.watcher.step(loss);
+    }
+
+    /// Mean losses of the first and the last tenth.
+    pub(crate) fn first_and_last(&self) -> (f64, f64) {
+        let tenth = self.losses.len().div_ceil(10);
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        (
+            mean(&self.losses[..tenth]),
+            mean(&self.losses[self.losses.len() - tenth..]),
+        )
+    }
+}
