@@ -125,5 +125,21 @@ fn tasks(inputs: &Inputs, tokens: usize) -> Vec<(String, f64, Task<'_>)> {
             Ok(loss.backward().map(drop)?)
         }),
     ));
+    tasks.push((
+        "reconstruct 8 images with gradient: images/s".to_owned(),
+        8.0,
+        Box::new(|model| {
+            let pixels = model.reconstruct(&inputs.images[..8])?;
+            Ok(pixels.sqr()?.mean_all()?.backward().map(drop)?)
+        }),
+    ));
+    tasks.push((
+        "code cosines of 8 with gradient: images/s".to_owned(),
+        8.0,
+        Box::new(|model| {
+            let cosines = model.code_cosines(&inputs.pixels.narrow(0, 0, 8)?)?;
+            Ok(cosines.sqr()?.mean_all()?.backward().map(drop)?)
+        }),
+    ));
     tasks
 }

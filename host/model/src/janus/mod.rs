@@ -11,7 +11,6 @@ use sc_core::plan::Sampling;
 
 use crate::config::{Config, GenerationDefaults};
 use crate::error::{Error, Result};
-use crate::kernels;
 use crate::parameters::{Detached, Group, Parameters};
 use crate::source::CheckpointSource;
 use crate::text::Text;
@@ -26,6 +25,7 @@ pub use stubs::Branch;
 pub(crate) mod llama;
 pub(crate) mod mlp;
 pub(crate) mod network;
+mod tokenizer;
 pub(crate) mod tower;
 pub(crate) mod vq;
 
@@ -129,28 +129,6 @@ impl JanusModel {
         Ok(self.tracked.tower.forward(pixels)?)
     }
 
-    /// Image tokens of pixels [B, 3, S, S] in −1..1, by the image tokenizer's encoder.
-    ///
-    /// # Errors
-    /// When the size differs or the device fails.
-    pub fn encode(&self, pixels: &Tensor, search: CodeSearch) -> Result<Vec<Vec<u32>>> {
-        self.check_pixels(pixels)?;
-        let vq = &self.frozen.vq;
-        let latents = vq.encode(&pixels.detach())?;
-        Ok(vq.nearest_codes(&latents, search)?.to_vec2::<u32>()?)
-    }
-
-    /// Pixels [B, 3, S, S] (not clipped) that the image tokenizer makes of its own latents of
-    /// `pixels`: encoder and decoder joined without the code search, differentiable in both.
-    ///
-    /// # Errors
-    /// When the size differs or the device fails.
-    pub fn autoencode(&self, pixels: &Tensor) -> Result<Tensor> {
-        self.check_pixels(pixels)?;
-        let vq = &self.tracked.vq;
-        Ok(vq.decode_latents(&vq.encode(pixels)?)?)
-    }
-
     pub(crate) fn check_pixels(&self, pixels: &Tensor) -> Result<usize> {
         let vision = &self.config.vision;
         match pixels.dims() {
@@ -241,9 +219,7 @@ impl UnifiedModel for JanusModel {
             self.check_tokens(image)?;
         }
         if tokens.is_empty() {
-            let vq = &self.config.vq;
-            let shape = (0, vq.out_channels, vq.image(), vq.image());
-            return Ok(Tensor::zeros(shape, llama::COMPUTE, &self.device)?);
+            return self.no_pixels();
         }
         let portions = tokens
             .chunks(self.decode_portion())
@@ -279,18 +255,5 @@ impl UnifiedModel for JanusModel {
     fn frozen_token_log_probs(&self, batch: &[(&str, &[u32])]) -> Result<Tensor> {
         let kept = vec![false; batch.len()];
         self.batch_log_probs(&self.frozen, batch, &kept)
-    }
-}
-
-impl JanusModel {
-    /// Pixels of image tokens that were checked, one portion, not clipped.
-    pub(crate) fn decode_unclipped(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
-        if self.kernels {
-            return Ok(kernels::vq::decode(tokens, &self.frozen.vq)?);
-        }
-        let flat: Vec<u32> = tokens.iter().flatten().copied().collect();
-        let shape = (tokens.len(), self.config.vq.tokens());
-        let tokens = Tensor::from_vec(flat, shape, &self.device)?;
-        Ok(self.frozen.vq.decode(&tokens)?)
     }
 }

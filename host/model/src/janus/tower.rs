@@ -21,6 +21,11 @@ impl Norm {
             bias: scope.tensor("bias", &[width]),
         }
     }
+
+    /// Weight and bias.
+    pub(crate) fn weights(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 /// A pre-norm transformer block.

@@ -93,6 +93,11 @@ impl Conv {
         }
     }
 
+    /// Weight and bias.
+    pub(crate) fn weights(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let channels = self.bias.dim(0)?;
         x.conv2d(&self.weight, self.padding, self.stride, 1, 1)?
@@ -122,6 +127,16 @@ impl ResBlock {
         }
     }
 
+    fn weights(&self) -> Vec<&Tensor> {
+        let mut weights = Vec::new();
+        weights.extend(self.norm1.weights());
+        weights.extend(self.conv1.weights());
+        weights.extend(self.norm2.weights());
+        weights.extend(self.conv2.weights());
+        weights.extend(self.shortcut.iter().flat_map(Conv::weights));
+        weights
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let h = self
             .conv1
@@ -148,6 +163,13 @@ impl AttentionBlock {
         }
     }
 
+    fn weights(&self) -> Vec<&Tensor> {
+        let convs = [&self.query, &self.key, &self.value, &self.projection];
+        let mut weights: Vec<&Tensor> = self.norm.weights().into();
+        weights.extend(convs.into_iter().flat_map(Conv::weights));
+        weights
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         let h = group_norm(x, &self.norm)?;
@@ -165,6 +187,14 @@ impl AttentionBlock {
 }
 
 impl Step {
+    fn weights(&self) -> Vec<&Tensor> {
+        match self {
+            Step::Res(block) => block.weights(),
+            Step::Attention(block) => block.weights(),
+            Step::Up(conv) | Step::Down(conv) => conv.weights().into(),
+        }
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Step::Res(block) => block.forward(x),
@@ -254,6 +284,15 @@ impl Stack {
         }
     }
 
+    /// All weights in the order of use; of each module, weight and then bias.
+    pub(crate) fn weights(&self) -> Vec<&Tensor> {
+        let mut weights: Vec<&Tensor> = self.conv_in.weights().into();
+        weights.extend(self.steps.iter().flat_map(Step::weights));
+        weights.extend(self.norm_out.weights());
+        weights.extend(self.conv_out.weights());
+        weights
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = self.conv_in.forward(x)?;
         for step in &self.steps {
@@ -286,14 +325,29 @@ impl Vq {
 
     /// Image tokens [B, N] (row by row) → pixels [B, C, S, S], not clipped.
     pub(crate) fn decode(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.decode_latents(&self.look_up(tokens)?)
+    }
+
+    /// Image tokens [B, N] (row by row) → their codes, l2-normalised [B, embed, side, side].
+    pub(crate) fn look_up(&self, tokens: &Tensor) -> Result<Tensor> {
         let (batch, _) = tokens.dims2()?;
         let (side, embed) = (self.config.side, self.config.embed);
-        let codes = l2_normalised(&self.codebook)?
+        l2_normalised(&self.codebook)?
             .index_select(&tokens.flatten_all()?, 0)?
             .reshape((batch, side, side, embed))?
             .permute((0, 3, 1, 2))?
-            .contiguous()?;
-        self.decode_latents(&codes)
+            .contiguous()
+    }
+
+    /// Latents [B, embed, side, side] → cosines with every code [B, N, codes].
+    pub(crate) fn cosines(&self, latents: &Tensor) -> Result<Tensor> {
+        let (batch, embed, height, width) = latents.dims4()?;
+        let places = latents
+            .permute((0, 2, 3, 1))?
+            .reshape((batch * height * width, embed))?;
+        l2_normalised(&places)?
+            .matmul(&l2_normalised(&self.codebook)?.t()?)?
+            .reshape((batch, height * width, self.config.codes))
     }
 
     /// Latents [B, embed, side, side] → pixels [B, C, S, S], not clipped.

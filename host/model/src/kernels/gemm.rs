@@ -61,6 +61,14 @@ impl Packed {
         }
     }
 
+    /// The right-hand side without its first rows.
+    pub(crate) fn rhs_from(&self, first: usize) -> Rhs<'_> {
+        Rhs {
+            data: &self.data[first * PANEL..],
+            ..self.rhs()
+        }
+    }
+
     /// x·Wᵀ of rows [m, in] into rows [m, out].
     pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
         let rows = x.len() / self.inner;

@@ -255,6 +255,17 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// Adds rows up to `sum`.
+    pub(crate) fn add_rows(rows: &[f32], sum: &mut [f32]) {
+        for row in rows.chunks_exact(sum.len()) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

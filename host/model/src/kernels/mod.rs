@@ -9,9 +9,11 @@
 //! Nothing here is the only way: [`crate::ops`] has the same computations for every device, and
 //! tests hold the two together.
 
+mod conv;
 pub(crate) mod draw;
 pub(crate) mod gemm;
 pub(crate) mod graph;
+mod group_norm;
 pub(crate) mod llama;
 mod llama_backward;
 pub(crate) mod math;
@@ -19,6 +21,7 @@ pub(crate) mod pool;
 pub(crate) mod score;
 pub(crate) mod tower;
 pub(crate) mod vq;
+pub(crate) mod vq_backward;
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 

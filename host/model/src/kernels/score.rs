@@ -8,7 +8,7 @@ use super::gemm::{Lhs, Packed, Rhs, gemm};
 use super::graph::{Backward, attach};
 use super::llama::sentences_a_task;
 use super::math::{
-    add_bias, exponentials, gelu, gelu_all, gelu_slope, rms_norm, rms_norm_backward,
+    add_bias, add_rows, exponentials, gelu, gelu_all, gelu_slope, rms_norm, rms_norm_backward,
 };
 use super::pool::Buffer;
 use super::{values, vectorised, with_values};
@@ -114,17 +114,6 @@ vectorised! {
         for (x, d) in inner.iter_mut().zip(d) {
             *d *= gelu_slope(*x);
             *x = gelu(*x);
-        }
-    }
-}
-
-vectorised! {
-    /// Adds rows up.
-    fn add_rows(rows: &[f32], sum: &mut [f32]) {
-        for row in rows.chunks_exact(sum.len()) {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += value;
-            }
         }
     }
 }

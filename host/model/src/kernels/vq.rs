@@ -1,262 +1,177 @@
-//! The image tokenizer's decoder, an image a task, without gradients. Places by rows of channels,
-//! so that every convolution is one product of a few unfolded lines at a time.
+//! The image tokenizer, an image a task: its steps over places by rows of channels, and decoding
+//! without gradients.
+
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::Packed;
+use super::conv::{Image, PackedConv};
+use super::group_norm::{PackedNorm, Statistics};
 use super::llama::{Heads, Span, attend};
-use super::math::{add_all, add_bias, dot, sigmoid};
+use super::math::{add_all, dot};
 use super::pool::Buffer;
-use super::{values, vectorised};
-use crate::config::{GROUP_NORM_EPS, GROUP_NORM_GROUPS};
+use super::values;
+use super::vq_backward::{Pull, Recorded};
 use crate::janus::tower::Norm;
-use crate::janus::vq::{AttentionBlock, Conv, ResBlock, Step, Vq};
+use crate::janus::vq::Step as Module;
+use crate::janus::vq::{AttentionBlock, Conv, ResBlock, Stack, Vq};
 
-/// Places that are unfolded at a time.
-const UNFOLDED_PLACES: usize = 128;
+/// A step with its weights, over one image.
+pub(super) trait Step: Send + Sync + 'static {
+    /// What the backward pass reads of the forward pass.
+    type Trace: Send + Sync + 'static;
 
-/// One image: `side`² places of channels.
-struct Image {
-    side: usize,
-    values: Buffer,
+    fn forward(&self, x: Image) -> (Image, Self::Trace);
+
+    /// From the output's gradient: the input's. The weights' are pushed, the last weight's first;
+    /// those of convolutions as [out, y, x, in].
+    fn backward(&self, trace: &Self::Trace, dy: Image, gradients: &mut Vec<Buffer>) -> Image;
 }
 
-struct PackedConv {
-    weight: Packed,
-    bias: Vec<f32>,
-    kernel: usize,
-    inputs: usize,
+/// A step of any kind.
+pub(super) trait AnyStep: Send + Sync {
+    /// The output alone.
+    fn apply(&self, x: Image) -> Image;
+
+    /// The output, and the way back.
+    fn record(self: Arc<Self>, x: Image) -> (Image, Box<dyn Pull>);
 }
 
-impl PackedConv {
-    fn new(conv: &Conv) -> Result<PackedConv> {
-        let (outputs, inputs, kernel, _) = conv.weight.dims4()?;
-        // [out, in, y, x] → [out, y, x, in], the order of unfolded places.
-        let weight = conv.weight.permute((0, 2, 3, 1))?;
-        let weight = values(&weight.reshape((outputs, kernel * kernel * inputs))?)?;
-        Ok(PackedConv {
-            weight: Packed::new(&[&weight], kernel * kernel * inputs),
-            bias: values(&conv.bias)?,
-            kernel,
-            inputs,
-        })
-    }
-
-    /// The convolution at stride 1 with zeros around, of the image enlarged `scale` times (each
-    /// place repeated).
-    fn apply(&self, x: &Image, scale: usize) -> Image {
-        let side = x.side * scale;
-        let mut y = Buffer::dirty(side * side * self.bias.len());
-        if self.kernel == 1 && scale == 1 {
-            self.weight.apply(&x.values, &mut y);
-        } else {
-            let lines = (UNFOLDED_PLACES / side).max(1);
-            let unfolded = self.kernel * self.kernel * self.inputs;
-            let mut columns = Buffer::dirty(lines * side * unfolded);
-            for (strip, y) in y.chunks_mut(lines * side * self.bias.len()).enumerate() {
-                let places = y.len() / self.bias.len();
-                let columns = &mut columns[..places * unfolded];
-                for (place, column) in columns.chunks_exact_mut(unfolded).enumerate() {
-                    let place = strip * lines * side + place;
-                    self.unfold(x, scale, (place / side, place % side), column);
-                }
-                self.weight.apply(columns, y);
-            }
-        }
-        add_bias(&mut y, &self.bias);
-        Image { side, values: y }
-    }
-
-    /// What the kernel sees at a place.
-    fn unfold(&self, x: &Image, scale: usize, (line, place): (usize, usize), column: &mut [f32]) {
-        let side = x.side * scale;
-        let reach = self.kernel / 2;
-        for (tap, out) in column.chunks_exact_mut(self.inputs).enumerate() {
-            let from_line = (line + tap / self.kernel).wrapping_sub(reach);
-            let from_place = (place + tap % self.kernel).wrapping_sub(reach);
-            if from_line < side && from_place < side {
-                let at = (from_line / scale * x.side + from_place / scale) * self.inputs;
-                out.copy_from_slice(&x.values[at..at + self.inputs]);
-            } else {
-                out.fill(0.0);
-            }
-        }
-    }
-}
-
-struct PackedNorm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl PackedNorm {
-    fn new(norm: &Norm) -> Result<PackedNorm> {
-        Ok(PackedNorm {
-            weight: values(&norm.weight)?,
-            bias: values(&norm.bias)?,
-        })
-    }
-
-    /// GroupNorm, and swish after it where wanted.
-    fn apply(&self, x: &Image, swish: bool) -> Image {
-        let channels = self.weight.len();
-        let group = channels / GROUP_NORM_GROUPS;
-        let count = (x.side * x.side * group) as f64;
-        let mut sums = vec![0.0; channels];
-        channel_sums(&x.values, x.side, &vec![0.0; channels], false, &mut sums);
-        let means = by_group(&sums, group, |sum| sum / count);
-        channel_sums(&x.values, x.side, &means, true, &mut sums);
-        let scales = by_group(&sums, group, |sum| {
-            (sum / count + GROUP_NORM_EPS).powf(-0.5)
-        });
-        let factors: Vec<f32> = scales
-            .iter()
-            .zip(&self.weight)
-            .map(|(s, w)| s * w)
-            .collect();
-        let mut y = Buffer::dirty(x.values.len());
-        scale_channels(&x.values, [&means, &factors, &self.bias], swish, &mut y);
-        Image {
-            side: x.side,
-            values: y,
-        }
-    }
-}
-
-/// What `result` makes of each group's sum, for each of its channels.
-fn by_group(sums: &[f64], group: usize, result: impl Fn(f64) -> f64) -> Vec<f32> {
-    sums.chunks(group)
-        .flat_map(|sums| vec![result(sums.iter().sum()) as f32; sums.len()])
-        .collect()
-}
-
-vectorised! {
-    /// Sums over all places of each channel less its mean, or of the squares of that.
-    fn channel_sums(x: &[f32], side: usize, means: &[f32], squares: bool, sums: &mut [f64]) {
-        let channels = means.len();
-        sums.fill(0.0);
-        let mut line_sums = vec![0.0_f32; channels];
-        for line in x.chunks_exact(side * channels) {
-            line_sums.fill(0.0);
-            for place in line.chunks_exact(channels) {
-                for ((sum, x), mean) in line_sums.iter_mut().zip(place).zip(means) {
-                    let centred = x - mean;
-                    *sum += if squares { centred * centred } else { centred };
-                }
-            }
-            for (sum, line) in sums.iter_mut().zip(&line_sums) {
-                *sum += f64::from(*line);
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// (x − mean)·factor + bias by channel, and swish after it where wanted.
-    fn scale_channels(x: &[f32], channels: [&[f32]; 3], swish: bool, y: &mut [f32]) {
-        let [means, factors, biases] = channels;
-        let width = means.len();
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let parameters = means.iter().zip(factors).zip(biases);
-            for ((x, y), ((mean, factor), bias)) in x.iter().zip(y.iter_mut()).zip(parameters) {
-                *y = (x - mean).mul_add(*factor, *bias);
-            }
-            if swish {
-                for y in y {
-                    *y *= sigmoid(*y);
-                }
-            }
-        }
-    }
-}
-
-enum PackedStep {
-    Res {
-        norm1: PackedNorm,
-        conv1: PackedConv,
-        norm2: PackedNorm,
-        conv2: PackedConv,
-        shortcut: Option<PackedConv>,
-    },
-    Attention {
-        norm: PackedNorm,
-        query: PackedConv,
-        key: PackedConv,
-        value: PackedConv,
-        projection: PackedConv,
-    },
-    Up(PackedConv),
-}
-
-impl PackedStep {
-    fn new(step: &Step) -> Result<PackedStep> {
-        Ok(match step {
-            Step::Res(ResBlock {
-                norm1,
-                conv1,
-                norm2,
-                conv2,
-                shortcut,
-            }) => PackedStep::Res {
-                norm1: PackedNorm::new(norm1)?,
-                conv1: PackedConv::new(conv1)?,
-                norm2: PackedNorm::new(norm2)?,
-                conv2: PackedConv::new(conv2)?,
-                shortcut: shortcut.as_ref().map(PackedConv::new).transpose()?,
-            },
-            Step::Attention(AttentionBlock {
-                norm,
-                query,
-                key,
-                value,
-                projection,
-            }) => PackedStep::Attention {
-                norm: PackedNorm::new(norm)?,
-                query: PackedConv::new(query)?,
-                key: PackedConv::new(key)?,
-                value: PackedConv::new(value)?,
-                projection: PackedConv::new(projection)?,
-            },
-            Step::Up(conv) => PackedStep::Up(PackedConv::new(conv)?),
-            Step::Down(_) => candle_core::bail!("a decoder does not downsample"),
-        })
-    }
-
+impl<S: Step> AnyStep for S {
     fn apply(&self, x: Image) -> Image {
-        match self {
-            PackedStep::Res {
-                norm1,
-                conv1,
-                norm2,
-                conv2,
-                shortcut,
-            } => {
-                let h = conv1.apply(&norm1.apply(&x, true), 1);
-                let mut h = conv2.apply(&norm2.apply(&h, true), 1);
-                match shortcut {
-                    Some(shortcut) => add_all(&mut h.values, &shortcut.apply(&x, 1).values),
-                    None => add_all(&mut h.values, &x.values),
-                }
-                h
-            }
-            PackedStep::Attention {
-                norm,
-                query,
-                key,
-                value,
-                projection,
-            } => {
-                let h = norm.apply(&x, false);
-                let (queries, keys) = (query.apply(&h, 1), key.apply(&h, 1));
-                let values = value.apply(&h, 1);
-                let mixed = mix(&queries, &keys, &values, query.bias.len());
-                let mut h = projection.apply(&mixed, 1);
-                add_all(&mut h.values, &x.values);
-                h
-            }
-            PackedStep::Up(conv) => conv.apply(&x, 2),
+        self.forward(x).0
+    }
+
+    fn record(self: Arc<Self>, x: Image) -> (Image, Box<dyn Pull>) {
+        let (y, trace) = self.forward(x);
+        (y, Box::new(Recorded { step: self, trace }))
+    }
+}
+
+impl Step for PackedConv {
+    /// The framed input.
+    type Trace = Image;
+
+    fn forward(&self, x: Image) -> (Image, Image) {
+        let framed = self.framed(x);
+        (self.apply(&framed), framed)
+    }
+
+    fn backward(&self, framed: &Image, dy: Image, gradients: &mut Vec<Buffer>) -> Image {
+        self.apply_backward(framed, &dy, gradients)
+    }
+}
+
+/// GroupNorm, swish and a convolution.
+pub(super) struct Activated {
+    pub(super) norm: PackedNorm,
+    pub(super) conv: PackedConv,
+}
+
+pub(super) struct ActivatedTrace {
+    pub(super) x: Image,
+    pub(super) statistics: Statistics,
+    pub(super) framed: Image,
+}
+
+impl Activated {
+    fn new(norm: &Norm, conv: &Conv) -> Result<Activated> {
+        Ok(Activated {
+            norm: PackedNorm::new(norm, true)?,
+            conv: PackedConv::new(conv, 1)?,
+        })
+    }
+
+    pub(super) fn apply(&self, x: Image) -> (Image, ActivatedTrace) {
+        let (normed, statistics) = self.norm.apply(&x);
+        let framed = self.conv.framed(normed);
+        let y = self.conv.apply(&framed);
+        let trace = ActivatedTrace {
+            x,
+            statistics,
+            framed,
+        };
+        (y, trace)
+    }
+}
+
+/// Twice [`Activated`], plus the input.
+pub(super) struct PackedRes {
+    pub(super) first: Activated,
+    pub(super) second: Activated,
+    pub(super) shortcut: Option<PackedConv>,
+}
+
+impl PackedRes {
+    fn new(block: &ResBlock) -> Result<PackedRes> {
+        Ok(PackedRes {
+            first: Activated::new(&block.norm1, &block.conv1)?,
+            second: Activated::new(&block.norm2, &block.conv2)?,
+            shortcut: (block.shortcut.as_ref())
+                .map(|shortcut| PackedConv::new(shortcut, 1))
+                .transpose()?,
+        })
+    }
+
+    pub(super) fn apply(&self, x: Image) -> (Image, [ActivatedTrace; 2]) {
+        let (middle, first) = self.first.apply(x);
+        let (mut y, second) = self.second.apply(middle);
+        match &self.shortcut {
+            Some(shortcut) => add_all(&mut y.values, &shortcut.apply(&first.x).values),
+            None => add_all(&mut y.values, &first.x.values),
         }
+        (y, [first, second])
+    }
+}
+
+/// Single-head attention over all places, plus the input.
+pub(super) struct PackedAttention {
+    pub(super) norm: PackedNorm,
+    pub(super) query: PackedConv,
+    pub(super) key: PackedConv,
+    pub(super) value: PackedConv,
+    pub(super) projection: PackedConv,
+}
+
+pub(super) struct AttentionTrace {
+    pub(super) x: Image,
+    pub(super) statistics: Statistics,
+    pub(super) normed: Image,
+    pub(super) queries: Image,
+    pub(super) keys: Image,
+    pub(super) values: Image,
+    pub(super) mixed: Image,
+}
+
+impl PackedAttention {
+    fn new(block: &AttentionBlock) -> Result<PackedAttention> {
+        Ok(PackedAttention {
+            norm: PackedNorm::new(&block.norm, false)?,
+            query: PackedConv::new(&block.query, 1)?,
+            key: PackedConv::new(&block.key, 1)?,
+            value: PackedConv::new(&block.value, 1)?,
+            projection: PackedConv::new(&block.projection, 1)?,
+        })
+    }
+
+    pub(super) fn apply(&self, x: Image) -> (Image, AttentionTrace) {
+        let (normed, statistics) = self.norm.apply(&x);
+        let (queries, keys) = (self.query.apply(&normed), self.key.apply(&normed));
+        let values = self.value.apply(&normed);
+        let mixed = mix(&queries, &keys, &values, self.query.outputs());
+        let mut y = self.projection.apply(&mixed);
+        add_all(&mut y.values, &x.values);
+        let trace = AttentionTrace {
+            x,
+            statistics,
+            normed,
+            queries,
+            keys,
+            values,
+            mixed,
+        };
+        (y, trace)
     }
 }
 
@@ -300,16 +215,62 @@ fn mix(queries: &Image, keys: &Image, values: &Image, channels: usize) -> Image 
     }
 }
 
-/// Image tokens, an image after another → pixels [B, C, S, S], not clipped.
+/// The steps of an encoder or decoder, whose weights are in the order of [`Chain::weights`].
+pub(crate) struct Chain<'a> {
+    pub(super) steps: Vec<Arc<dyn AnyStep>>,
+    pub(super) weights: Vec<&'a Tensor>,
+}
+
+impl<'a> Chain<'a> {
+    /// Pixels → latents before the code search.
+    pub(crate) fn encoder(vq: &'a Vq) -> Result<Chain<'a>> {
+        let mut chain = Chain::new(&vq.encoder)?;
+        chain
+            .steps
+            .push(Arc::new(PackedConv::new(&vq.quant_conv, 1)?));
+        chain.weights.extend(vq.quant_conv.weights());
+        Ok(chain)
+    }
+
+    /// Latents → pixels.
+    pub(crate) fn decoder(vq: &'a Vq) -> Result<Chain<'a>> {
+        let mut chain = Chain::new(&vq.decoder)?;
+        let post_quant = PackedConv::new(&vq.post_quant_conv, 1)?;
+        chain.steps.insert(0, Arc::new(post_quant));
+        chain.weights.splice(0..0, vq.post_quant_conv.weights());
+        Ok(chain)
+    }
+
+    fn new(stack: &'a Stack) -> Result<Chain<'a>> {
+        let mut steps: Vec<Arc<dyn AnyStep>> = vec![Arc::new(PackedConv::new(&stack.conv_in, 1)?)];
+        let inner: Vec<_> = stack.steps.par_iter().map(pack).collect::<Result<_>>()?;
+        steps.extend(inner);
+        steps.push(Arc::new(Activated::new(&stack.norm_out, &stack.conv_out)?));
+        Ok(Chain {
+            steps,
+            weights: stack.weights(),
+        })
+    }
+
+    /// One image through all steps.
+    fn apply(&self, x: Image) -> Image {
+        self.steps.iter().fold(x, |x, step| step.apply(x))
+    }
+}
+
+fn pack(module: &Module) -> Result<Arc<dyn AnyStep>> {
+    Ok(match module {
+        Module::Res(block) => Arc::new(PackedRes::new(block)?),
+        Module::Attention(block) => Arc::new(PackedAttention::new(block)?),
+        Module::Up(conv) => Arc::new(PackedConv::new(conv, 2)?),
+        Module::Down(conv) => Arc::new(PackedConv::new(conv, 1)?),
+    })
+}
+
+/// Image tokens, an image after another → pixels [B, C, S, S], not clipped, without gradients.
 pub(crate) fn decode(tokens: &[Vec<u32>], vq: &Vq) -> Result<Tensor> {
     let config = &vq.config;
-    let post_quant = PackedConv::new(&vq.post_quant_conv)?;
-    let conv_in = PackedConv::new(&vq.decoder.conv_in)?;
-    let steps = (vq.decoder.steps.iter())
-        .map(PackedStep::new)
-        .collect::<Result<Vec<_>>>()?;
-    let norm_out = PackedNorm::new(&vq.decoder.norm_out)?;
-    let conv_out = PackedConv::new(&vq.decoder.conv_out)?;
+    let chain = Chain::decoder(vq)?;
     let mut codebook = values(&vq.codebook)?;
     for code in codebook.chunks_exact_mut(config.embed) {
         let length = dot(code, code).sqrt().max(1e-12);
@@ -331,16 +292,7 @@ pub(crate) fn decode(tokens: &[Vec<u32>], vq: &Vq) -> Result<Tensor> {
                 side: config.side,
                 values: codes,
             };
-            let mut x = conv_in.apply(&post_quant.apply(&codes, 1), 1);
-            for step in &steps {
-                x = step.apply(x);
-            }
-            let x = conv_out.apply(&norm_out.apply(&x, true), 1);
-            for (channel, plane) in pixels.chunks_exact_mut(side * side).enumerate() {
-                for (pixel, place) in plane.iter_mut().zip(x.values.chunks_exact(channels)) {
-                    *pixel = place[channel];
-                }
-            }
+            chain.apply(codes).write_planes(pixels);
         });
     let shape = (tokens.len(), channels, side, side);
     Tensor::from_vec(pixels, shape, vq.codebook.device())

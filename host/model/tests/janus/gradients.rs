@@ -1,10 +1,11 @@
 //! Gradients reach every weight, and the CPU's kernels compute what the plain operations do.
 
 use crate::common::{fixture, grouped_query_checkpoint, load};
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
-use sc_model::{DrawRequest, Group, JanusModel, UnifiedModel};
+use sc_model::{CodeSearch, DrawRequest, Group, JanusModel, UnifiedModel};
 
 const GENERATION: [Group; 4] = [
     Group::LanguageModel,
@@ -120,6 +121,101 @@ fn gradients_reach_the_image_tokenizer() {
             "`{name}`: {size}"
         );
     }
+}
+
+/// A loss of the image tokenizer's decoder and one of its encoder.
+fn tokenizer_losses(model: &JanusModel) -> [(Tensor, Tensor); 2] {
+    let pixels = pixels(model, 3);
+    let rebuilt = model.reconstruct(&images(model, 3)).expect("tokens");
+    let cosines = model.code_cosines(&pixels).expect("pixels");
+    assert_eq!(rebuilt.dims(), pixels.dims());
+    assert_eq!(
+        cosines.dims(),
+        [3, model.image_tokens(), model.image_codes()]
+    );
+    let error = (&rebuilt - &pixels).and_then(|t| t.sqr()?.mean_all());
+    let spread = cosines.exp().and_then(|t| t.sum(2)?.log()?.mean_all());
+    [
+        (rebuilt, error.expect("a loss")),
+        (cosines, spread.expect("a loss")),
+    ]
+}
+
+fn largest_gradient(model: &JanusModel, gradients: &GradStore) -> f32 {
+    let vars = model.parameters().of_groups(&[Group::VqModel]);
+    vars.filter_map(|(_, var)| gradients.get(var))
+        .map(largest)
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn the_tokenizers_kernels_equal_plain_operations_in_value_and_gradient() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    grouped_query_checkpoint(place.path());
+    for folder in [
+        fixture("janus-tiny-world"),
+        fixture("janus-a"),
+        place.path().to_path_buf(),
+    ] {
+        let fast = load(&folder);
+        let plain = load(&folder).without_kernels();
+        let mut reached = 0;
+        let sides = tokenizer_losses(&fast)
+            .into_iter()
+            .zip(tokenizer_losses(&plain));
+        for ((a, a_loss), (b, b_loss)) in sides {
+            assert_close("output", &a, &b, 1e-5);
+            let a = a_loss.backward().expect("a backward pass");
+            let b = b_loss.backward().expect("a backward pass");
+            let top = largest_gradient(&plain, &b);
+            for (name, var) in fast.parameters().of_groups(&[Group::VqModel]) {
+                let other = plain.parameters().get(name).expect("the same weights");
+                let (Some(a), Some(b)) = (a.get(var), b.get(other)) else {
+                    assert!(a.get(var).is_none() && b.get(other).is_none(), "{name}");
+                    continue;
+                };
+                reached += 1;
+                assert_eq!(a.dims(), var.dims(), "{name}");
+                // A bias on all keys shifts all scores of a query alike, and one before a norm of
+                // single channels is taken away by it: the true gradients are 0.
+                if name.ends_with(".bias") && largest(b) < 1e-6 * top {
+                    assert!(largest(a) < 1e-6 * top, "{name}: {}", largest(a));
+                    continue;
+                }
+                assert!(largest(a) > 0.0, "{name}");
+                assert_close(name, a, b, 1e-4);
+            }
+        }
+        // The codebook is in both.
+        let weights = fast.parameters().of_groups(&[Group::VqModel]).count();
+        assert_eq!(reached, weights + 1);
+    }
+}
+
+#[test]
+fn the_tokenizer_with_gradients_is_the_one_without() {
+    let model = load(&fixture("janus-tiny-world"));
+    let images = images(&model, 4);
+    let rebuilt = model.reconstruct(&images).expect("tokens");
+    let clipped = rebuilt.clamp(-1f32, 1f32).expect("clamps");
+    let decoded = model.decode(&images).expect("decodes");
+    assert_close("pixels", &clipped, &decoded, 1e-5);
+
+    let cosines = model.code_cosines(&decoded).expect("pixels");
+    let nearest = cosines.argmax(2).and_then(|t| t.to_vec2::<u32>());
+    let encoded = model.encode(&decoded, CodeSearch::Normalised);
+    assert_eq!(nearest.expect("codes"), encoded.expect("encodes"));
+
+    assert!(model.reconstruct(&[vec![0; 3]]).is_err());
+    assert_eq!(
+        model.reconstruct(&[]).expect("nothing").dim(0).ok(),
+        Some(0)
+    );
+    assert!(
+        model
+            .code_cosines(&decoded.narrow(2, 0, 5).expect("cuts"))
+            .is_err()
+    );
 }
 
 fn assert_close(what: &str, a: &Tensor, b: &Tensor, limit: f32) {
