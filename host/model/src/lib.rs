@@ -23,7 +23,7 @@ mod weights;
 
 pub use config::{Config, GenerationDefaults, TextConfig, VisionConfig, VqConfig};
 pub use error::{Error, Result};
-pub use janus::{Branch, CodeSearch, JanusModel};
+pub use janus::{CodeSearch, JanusModel};
 pub use parameters::{Group, Parameters};
 pub use source::CheckpointSource;
 pub use text::{SpecialTokens, Templates, Text};

@@ -24,7 +24,69 @@ struct Sample {
     caption_dropped: bool,
 }
 
-/// Trains everything but the image tokenizer. `part` tells several trainings apart.
+/// The training of everything but the image tokenizer, a step at a time.
+pub struct LanguageTraining<'a> {
+    model: &'a JanusModel,
+    recipe: &'a LanguageRecipe,
+    material: Material,
+    words: CodeWords,
+    descent: Descent,
+    seed: u64,
+    part: u64,
+    taken: usize,
+}
+
+impl<'a> LanguageTraining<'a> {
+    /// A training that has taken no step. `part` tells several trainings of a pretraining apart.
+    ///
+    /// # Errors
+    /// When the model does not know the world's words, or memory runs out.
+    pub fn new(
+        model: &'a JanusModel,
+        recipe: &'a LanguageRecipe,
+        eye: &EyeRecipe,
+        seed: u64,
+        part: u64,
+    ) -> Result<LanguageTraining<'a>, PretrainError> {
+        let trains = |name: &str| !name.starts_with("model.vqmodel.");
+        Ok(LanguageTraining {
+            model,
+            recipe,
+            material: Material::new(),
+            words: CodeWords::new(model, eye.white_weight)?,
+            descent: Descent::new(
+                model,
+                trains,
+                recipe.steps,
+                recipe.learning_rate,
+                MAX_GRADIENT_NORM,
+            )?,
+            seed,
+            part,
+            taken: 0,
+        })
+    }
+
+    /// Takes a step and answers its loss.
+    ///
+    /// # Errors
+    /// When the model or the device fails, or the loss is no number any more.
+    pub fn step(&mut self) -> Result<f64, PretrainError> {
+        let (model, recipe) = (self.model, self.recipe);
+        let at = (self.seed, [self.part, self.taken as u64]);
+        let done = self.taken as f64 / recipe.steps as f64;
+        let drawing = drawing_loss(model, &self.material, &recipe.drawing, done, at)?;
+        let lesson = Lesson::new(model, &self.material, &recipe.judging, at)?;
+        let judging = lesson.loss(model, &recipe.judging)?;
+        let joined = self.words.losses(model, &lesson.pixels, &lesson.codes())?;
+        let loss = ((drawing * recipe.drawing.weight)? + judging)?;
+        let loss = (loss + (joined * recipe.eye_weight)?)?;
+        self.taken += 1;
+        Ok(self.descent.step(&loss)?)
+    }
+}
+
+/// Takes all steps.
 pub(crate) fn train(
     model: &JanusModel,
     recipe: &LanguageRecipe,
@@ -32,26 +94,9 @@ pub(crate) fn train(
     (seed, part): (u64, u64),
     progress: &mut Progress<'_>,
 ) -> Result<(), PretrainError> {
-    let material = Material::new();
-    let words = CodeWords::new(model, eye.white_weight)?;
-    let trains = |name: &str| !name.starts_with("model.vqmodel.");
-    let mut descent = Descent::new(
-        model,
-        trains,
-        recipe.steps,
-        recipe.learning_rate,
-        MAX_GRADIENT_NORM,
-    )?;
-    for step in 0..recipe.steps {
-        let place = [part, step as u64];
-        let done = step as f64 / recipe.steps as f64;
-        let drawing = drawing_loss(model, &material, &recipe.drawing, done, (seed, place))?;
-        let lesson = Lesson::new(model, &material, &recipe.judging, (seed, place))?;
-        let judging = lesson.loss(model, &recipe.judging)?;
-        let joined = words.losses(model, &lesson.pixels, &lesson.codes())?;
-        let loss = ((drawing * recipe.drawing.weight)? + judging)?;
-        let loss = (loss + (joined * recipe.eye_weight)?)?;
-        progress.step(descent.step(&loss)?);
+    let mut training = LanguageTraining::new(model, recipe, eye, seed, part)?;
+    for _ in 0..recipe.steps {
+        progress.step(training.step()?);
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ use candle_core::Device;
 use sc_model::{CheckpointSource, JanusModel, UnifiedModel};
 
 pub use error::PretrainError;
+pub use language::LanguageTraining;
 pub use recipe::{
     DrawingRecipe, EyeRecipe, JudgingRecipe, LanguageRecipe, Recipe, TokenizerRecipe,
 };

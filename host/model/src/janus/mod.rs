@@ -20,8 +20,6 @@ mod alignment;
 mod answer;
 pub(crate) mod draw;
 mod likelihood;
-mod stubs;
-pub use stubs::Branch;
 pub(crate) mod llama;
 pub(crate) mod mlp;
 pub(crate) mod network;
