@@ -9,12 +9,15 @@
 //! Nothing here is the only way: [`crate::ops`] has the same computations for every device, and
 //! tests hold the two together.
 
+mod attention;
 pub(crate) mod draw;
 pub(crate) mod gemm;
+mod gradients;
 pub(crate) mod graph;
 pub(crate) mod llama;
 mod llama_backward;
 pub(crate) mod math;
+mod mlp;
 pub(crate) mod pool;
 pub(crate) mod score;
 pub(crate) mod tower;

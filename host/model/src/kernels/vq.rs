@@ -4,12 +4,13 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::attention::{Heads, Span, attend};
 use super::gemm::Packed;
-use super::llama::{Heads, Span, attend};
 use super::math::{add_all, add_bias, dot, sigmoid};
 use super::pool::Buffer;
 use super::{values, vectorised};
 use crate::config::{GROUP_NORM_EPS, GROUP_NORM_GROUPS};
+use crate::janus::llama::Sentence;
 use crate::janus::tower::Norm;
 use crate::janus::vq::{AttentionBlock, Conv, ResBlock, Step, Vq};
 
@@ -272,13 +273,8 @@ fn mix(queries: &Image, keys: &Image, values: &Image, channels: usize) -> Image 
         pair[..channels].copy_from_slice(key);
         pair[channels..].copy_from_slice(value);
     }
-    let span = Span {
-        starts: &[0],
-        first: 0,
-        steps: places,
-        capacity: places,
-        sees_all: true,
-    };
+    let alone = [Sentence::default()];
+    let span = Span::all(&alone, places);
     let heads = Heads {
         queries: 1,
         keys: 1,
