@@ -26,5 +26,5 @@ pub use error::{Error, Result};
 pub use janus::{CodeSearch, JanusModel};
 pub use parameters::{Group, Parameters};
 pub use source::CheckpointSource;
-pub use text::{SpecialTokens, Templates, Text};
+pub use text::{Branch, SpecialTokens, Templates, Text};
 pub use unified::{Answer, DrawRequest, Drawing, UnifiedModel};

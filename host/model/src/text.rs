@@ -4,9 +4,11 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::source::CheckpointSource;
 
+mod branch;
 mod templates;
 mod tokenizer;
 
+pub use branch::Branch;
 pub use templates::Templates;
 use tokenizer::WordTokenizer;
 
@@ -135,19 +137,24 @@ impl Text {
         self.words.id(word)
     }
 
-    fn fill(&self, template: &str, slot: &str, text: &str) -> Result<String> {
+    fn refuse_special(&self, text: &str) -> Result<()> {
         let hidden = self
             .special
             .by_text()
             .into_iter()
             .map(|(token, _)| token)
             .find(|token| text.contains(token));
-        if let Some(token) = hidden {
-            return Err(Error::SpecialTokenInText {
+        match hidden {
+            Some(token) => Err(Error::SpecialTokenInText {
                 text: text.to_string(),
                 token: token.to_string(),
-            });
+            }),
+            None => Ok(()),
         }
+    }
+
+    fn fill(&self, template: &str, slot: &str, text: &str) -> Result<String> {
+        self.refuse_special(text)?;
         // The text last, so that braces in it mean nothing.
         Ok(template
             .replace(IMAGE, IMAGE_PLACEHOLDER)

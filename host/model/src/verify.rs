@@ -13,7 +13,7 @@ use sc_core::plan::Sampling;
 use serde::Serialize;
 
 use crate::error::{Error, Result, printable};
-use crate::janus::llama::{Padding, Rows};
+use crate::janus::llama::{Padding, Rows, Sentence};
 use crate::janus::{CodeSearch, JanusModel};
 use crate::source::regular_file;
 
@@ -271,12 +271,12 @@ impl Reference<'_> {
                 "the mask's shape",
             ));
         }
-        let starts = mask
+        let sentences = mask
             .iter()
             .map(|row| {
                 let start = row.iter().take_while(|mask| **mask == 0.0).count();
                 if start < row.len() && row[start..].iter().all(|mask| *mask == 1.0) {
-                    Ok(start)
+                    Ok(Sentence::unbranched(start))
                 } else {
                     Err(Error::argument(
                         "mask",
@@ -289,7 +289,7 @@ impl Reference<'_> {
         Ok(Rows {
             width: lists.first().map_or(0, Vec::len),
             ids: lists.concat(),
-            padding: Padding { starts },
+            padding: Padding { sentences },
         })
     }
 
@@ -327,8 +327,8 @@ impl Reference<'_> {
         Ok(rows
             .ids
             .chunks(rows.width)
-            .zip(&rows.padding.starts)
-            .map(|(ids, start)| ids[*start..].to_vec())
+            .zip(&rows.padding.sentences)
+            .map(|(ids, sentence)| ids[sentence.start..].to_vec())
             .collect())
     }
 

@@ -56,7 +56,13 @@ fn a_pretraining_repeats_goes_on_and_appears_whole() {
     let pretrained = pretrain(&one, 1, &recipe, &mut stages).expect("pretrained");
     assert_eq!(
         stages.0,
-        ["1-decoder", "2-encoder", "3-eye", "4-language-1", "5-language-2"]
+        [
+            "1-decoder",
+            "2-encoder",
+            "3-eye",
+            "4-language-1",
+            "5-language-2"
+        ]
     );
     assert!(!one.exists(), "nothing is there before it is published");
     let times = pretrained.times.len();

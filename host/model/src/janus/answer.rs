@@ -99,7 +99,7 @@ impl JanusModel {
     fn texts(&self, pixels: &Tensor, rows: &Rows) -> Result<Vec<Answer>> {
         let network = &self.frozen;
         let special = &self.text.special;
-        let mut answers = vec![Vec::new(); rows.padding.starts.len()];
+        let mut answers = vec![Vec::new(); rows.padding.sentences.len()];
         let mut finished = vec![false; answers.len()];
         let mut cache = Cache::default();
         let mut input = self.embed_with_images(network, pixels, rows)?;
@@ -143,12 +143,13 @@ impl JanusModel {
     }
 
     /// Embedded rows [B, L, hidden] with the images' features where the placeholders stand.
-    fn embed_with_images(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
-        let features = if self.kernels && !network.is_tracked() {
-            kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
-        } else {
-            network.image_features(pixels)?
-        };
+    pub(super) fn embed_with_images(
+        &self,
+        network: &Network,
+        pixels: &Tensor,
+        rows: &Rows,
+    ) -> Result<Tensor> {
+        let features = self.image_features(network, pixels)?;
         let (images, patches, hidden) = features.dims3()?;
         let words = rows.ids.len();
         let placeholder = self.text.special.image_placeholder;
@@ -184,5 +185,14 @@ impl JanusModel {
         Ok(table
             .index_select(&index, 0)?
             .reshape((images, rows.width, hidden))?)
+    }
+
+    /// The language model's inputs for images [B, patches, hidden].
+    pub(super) fn image_features(&self, network: &Network, pixels: &Tensor) -> Result<Tensor> {
+        Ok(if self.kernels && !network.is_tracked() {
+            kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
+        } else {
+            network.image_features(pixels)?
+        })
     }
 }

@@ -74,7 +74,7 @@ impl JanusModel {
             let hidden = network.llama.continued(&input, &rows.padding, &mut cache)?;
             let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
             let logits = network.generation_head.forward(&last)?.to_vec2::<f32>()?;
-            let mut next = Vec::with_capacity(rows.padding.starts.len());
+            let mut next = Vec::with_capacity(rows.padding.sentences.len());
             for (image, (picker, chance)) in pickers.iter_mut().zip(&mut *chances).enumerate() {
                 let unconditional = guided.then(|| logits[prompts.len() + image].as_slice());
                 next.push(picker.pick(&logits[image], unconditional, sampling, chance));

@@ -60,11 +60,11 @@ impl JanusModel {
         }
         if self.kernels {
             let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
-            return Ok(kernels::score::score(
+            return Ok(kernels::score::image_tokens(
                 &hidden,
                 network,
                 rows.width - 1,
-                flat,
+                &flat,
             )?);
         }
         let hidden = network.llama.forward(&input, &rows.padding)?;

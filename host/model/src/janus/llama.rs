@@ -1,6 +1,8 @@
 //! The language model: Llama (Touvron et al., 2023, arXiv 2302.13971) with grouped-query
 //! attention, rotary embedding in halves, SwiGLU and no biases.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::config::TextConfig;
@@ -28,11 +30,53 @@ pub(crate) struct Llama {
     pub(crate) norm: Tensor,
 }
 
-/// Where the sentences stand in a left-padded batch: row b begins at `starts[b]`. Positions count
-/// from there, and what is before it neither attends nor is attended to.
+/// Where a sentence stands in its row: it begins at `start`, and what is before neither attends nor
+/// is attended to. At each of `forks`, which ascend, a branch begins: it follows what is before
+/// the first of them, as if no other branch stood between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sentence {
+    pub(crate) start: usize,
+    pub(crate) forks: Vec<usize>,
+}
+
+impl Sentence {
+    pub(crate) fn unbranched(start: usize) -> Sentence {
+        Sentence {
+            start,
+            forks: Vec::new(),
+        }
+    }
+
+    /// Where the stem ends and the branch of `step` begins, if it is on one.
+    fn fork(&self, step: usize) -> Option<(usize, usize)> {
+        let stem_end = *self.forks.first()?;
+        let begun = self.forks.partition_point(|fork| *fork <= step);
+        Some((stem_end, *self.forks.get(begun.checked_sub(1)?)?))
+    }
+
+    /// The steps that `step` sees, in order: of the stem, and of its own branch. Padding sees
+    /// nothing.
+    pub(crate) fn sees(&self, step: usize) -> [Range<usize>; 2] {
+        match self.fork(step) {
+            _ if step < self.start => [0..0, 0..0],
+            None => [self.start..step + 1, 0..0],
+            Some((stem_end, branch)) => [self.start..stem_end, branch..step + 1],
+        }
+    }
+
+    /// The position of `step`, counted from the sentence's first.
+    pub(crate) fn position(&self, step: usize) -> usize {
+        match self.fork(step) {
+            None => step.saturating_sub(self.start),
+            Some((stem_end, branch)) => stem_end - self.start + (step - branch),
+        }
+    }
+}
+
+/// Where the sentences stand in a left-padded batch, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Padding {
-    pub(crate) starts: Vec<usize>,
+    pub(crate) sentences: Vec<Sentence>,
 }
 
 impl Padding {
@@ -46,11 +90,11 @@ impl Padding {
     ) -> Result<(Tensor, Tensor)> {
         let half = config.head_dim / 2;
         let frequencies = rope_frequencies(config);
-        let mut cos = Vec::with_capacity(self.starts.len() * steps * half);
+        let mut cos = Vec::with_capacity(self.sentences.len() * steps * half);
         let mut sin = Vec::with_capacity(cos.capacity());
-        for start in &self.starts {
+        for sentence in &self.sentences {
             for step in first..first + steps {
-                let position = step.saturating_sub(*start) as f32;
+                let position = sentence.position(step) as f32;
                 for frequency in &frequencies {
                     let (s, c) = (position * frequency).sin_cos();
                     cos.push(c);
@@ -58,7 +102,7 @@ impl Padding {
                 }
             }
         }
-        let shape = (self.starts.len(), 1, steps, half);
+        let shape = (self.sentences.len(), 1, steps, half);
         Ok((
             Tensor::from_vec(cos, shape, device)?,
             Tensor::from_vec(sin, shape, device)?,
@@ -70,11 +114,12 @@ impl Padding {
     /// nothing looks at it.
     fn bias(&self, first: usize, steps: usize, device: &Device) -> Result<Tensor> {
         let seen = first + steps;
-        let mut bias = Vec::with_capacity(self.starts.len() * steps * seen);
-        for start in &self.starts {
+        let mut bias = Vec::with_capacity(self.sentences.len() * steps * seen);
+        for sentence in &self.sentences {
             for step in first..seen {
+                let [stem, branch] = sentence.sees(step);
                 bias.extend((0..seen).map(|other| {
-                    if other == step || (other >= *start && other < step) {
+                    if other == step || stem.contains(&other) || branch.contains(&other) {
                         0.0
                     } else {
                         f32::NEG_INFINITY
@@ -82,7 +127,7 @@ impl Padding {
                 }));
             }
         }
-        Tensor::from_vec(bias, (self.starts.len(), 1, steps, seen), device)
+        Tensor::from_vec(bias, (self.sentences.len(), 1, steps, seen), device)
     }
 }
 
@@ -271,18 +316,34 @@ impl Rows {
     pub(crate) fn padded(rows: &[Vec<u32>], pad: u32) -> Rows {
         let width = rows.iter().map(Vec::len).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(rows.len() * width);
-        let mut starts = Vec::with_capacity(rows.len());
+        let mut sentences = Vec::with_capacity(rows.len());
         for row in rows {
             let start = width - row.len();
-            starts.push(start);
+            sentences.push(Sentence::unbranched(start));
             ids.resize(ids.len() + start, pad);
             ids.extend(row);
         }
         Rows {
             ids,
             width,
-            padding: Padding { starts },
+            padding: Padding { sentences },
         }
+    }
+
+    /// A row for each of `branches`: `stem`, which all share, and the branches side by side.
+    pub(crate) fn branched(stem: &[u32], branches: &[Vec<&[u32]>], pad: u32) -> Rows {
+        let joined: Vec<Vec<u32>> = (branches.iter())
+            .map(|branches| [stem, &branches.concat()].concat())
+            .collect();
+        let mut rows = Rows::padded(&joined, pad);
+        for (sentence, branches) in rows.padding.sentences.iter_mut().zip(branches) {
+            let mut end = sentence.start + stem.len();
+            for branch in branches {
+                sentence.forks.push(end);
+                end += branch.len();
+            }
+        }
+        rows
     }
 }
 

@@ -23,6 +23,7 @@ mod likelihood;
 pub(crate) mod llama;
 pub(crate) mod mlp;
 pub(crate) mod network;
+mod questions;
 mod tokenizer;
 pub(crate) mod tower;
 pub(crate) mod vq;

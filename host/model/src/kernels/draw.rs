@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sc_core::plan::Sampling;
 
-use super::llama::{Span, Stack};
+use super::attention::Span;
+use super::llama::Stack;
 use super::pool::Buffer;
 use super::score::Head;
 use super::values;
@@ -36,7 +37,7 @@ pub(crate) fn draw(
     )?;
     let drawer = Drawer {
         stack: Stack::new(&network.llama, longest + tokens)?,
-        head: Head::new(network)?,
+        head: Head::generation(network)?,
         words: values(&network.llama.embeddings)?,
         codes: values(&network.embed_image_tokens(&codes)?)?,
         hidden: network.llama.config.hidden,
@@ -85,7 +86,7 @@ impl Drawer {
     ) -> Vec<Drawing> {
         let rows = Rows::padded(&[prompts, guides].concat(), self.pad);
         let count = prompts.len() + guides.len();
-        let starts = &rows.padding.starts;
+        let sentences = &rows.padding.sentences;
         let capacity = rows.width + self.tokens;
         let mut caches: Vec<Buffer> = (self.stack.layers.iter())
             .map(|_| Buffer::dirty(count * capacity * self.stack.pair))
@@ -95,7 +96,7 @@ impl Drawer {
         let (mut first, mut steps) = (0, rows.width);
         for token in 0..self.tokens {
             let span = Span {
-                starts,
+                sentences,
                 first,
                 steps,
                 capacity,
@@ -108,12 +109,12 @@ impl Drawer {
             }
             first += steps;
             let mut last = Buffer::dirty(count * self.hidden);
-            let sentences = input.chunks_exact(steps * self.hidden);
-            for (last, x) in last.chunks_exact_mut(self.hidden).zip(sentences) {
+            let outputs = input.chunks_exact(steps * self.hidden);
+            for (last, x) in last.chunks_exact_mut(self.hidden).zip(outputs) {
                 last.copy_from_slice(&x[(steps - 1) * self.hidden..]);
             }
             let trace = self.head.forward(&last);
-            let logits: Vec<&[f32]> = trace.logits.chunks_exact(self.head.codes()).collect();
+            let logits: Vec<&[f32]> = trace.outputs.chunks_exact(self.head.tokens()).collect();
             let mut next = Vec::with_capacity(count);
             for (image, (picker, chance)) in pickers.iter_mut().zip(&mut *chances).enumerate() {
                 let guide = logits.get(prompts.len() + image).copied();

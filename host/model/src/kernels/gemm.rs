@@ -28,7 +28,7 @@ impl<'a> Rhs<'a> {
 /// A transposed copy of weights, in panels that stay in the cache.
 pub(crate) struct Packed {
     data: Vec<f32>,
-    inner: usize,
+    pub(crate) inner: usize,
     pub(crate) outputs: usize,
 }
 

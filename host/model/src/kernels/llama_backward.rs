@@ -3,16 +3,15 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::attention::{Attended, Heads, Rotation, Span, attend_backward, turn_back};
 use super::gemm::{Lhs, Rhs, gemm};
+use super::gradients::{Product, sum_shares, weight_gradients};
 use super::graph::Backward;
-use super::llama::{Heads, Rotation, Span, Task, sentences_a_task};
-use super::math::{add_scaled, dot, exp, rms_norm, rms_norm_backward, swiglu_backward};
+use super::llama::{Task, sentences_a_task};
+use super::math::{rms_norm, rms_norm_backward, swiglu_backward};
 use super::pool::Buffer;
-use super::{values, vectorised, with_values};
+use super::{values, with_values};
 use crate::config::TextConfig;
-
-/// Rows of a weight's gradient that one task sums.
-const GRADIENT_ROWS: usize = 32;
 
 pub(super) struct LayerBackward {
     pub(super) config: TextConfig,
@@ -44,74 +43,7 @@ struct Factors {
     normed_middle: Buffer,
     d_gate_up: Buffer,
     gated: Buffer,
-    d_input_norm: Vec<f32>,
-    d_post_norm: Vec<f32>,
-}
-
-vectorised! {
-    /// Backward of [`super::llama::attend`] for a causal span from its first step. `pull` holds
-    /// the attended values' gradients; those of queries and of keys and values are added up.
-    fn attend_backward(
-        span: Span,
-        heads: Heads,
-        task: &Task,
-        pull: &[f32],
-        d_queries: &mut [f32],
-        d_keys_values: &mut [f32],
-    ) {
-        let (wide, narrow) = (heads.queries * heads.width, heads.keys * heads.width);
-        let repeats = heads.queries / heads.keys;
-        let scale = 1.0 / (heads.width as f32).sqrt();
-        for (sentence, start) in span.starts.iter().enumerate() {
-            let sentence_pairs = sentence * span.capacity * 2 * narrow;
-            for step in *start..span.steps {
-                let row = sentence * span.steps + step;
-                let pairs = sentence_pairs + start * 2 * narrow..sentence_pairs + (step + 1) * 2 * narrow;
-                for head in 0..heads.queries {
-                    let place = row * wide + head * heads.width;
-                    let place = place..place + heads.width;
-                    let query = &task.trace.queries[place.clone()];
-                    let pull = &pull[place.clone()];
-                    let d_query = &mut d_queries[place.clone()];
-                    let mean = dot(pull, &task.trace.attended[place]);
-                    let log_sum = task.trace.log_sums[row * heads.queries + head];
-                    let key = head / repeats * heads.width;
-                    let key = key..key + heads.width;
-                    let value = narrow + key.start..narrow + key.end;
-                    let known = task.keys_values[pairs.clone()].chunks_exact(2 * narrow);
-                    let gradients = d_keys_values[pairs.clone()].chunks_exact_mut(2 * narrow);
-                    for (pair, d_pair) in known.zip(gradients) {
-                        let weight = exp(dot(query, &pair[key.clone()]) * scale - log_sum);
-                        let d_score = weight * (dot(pull, &pair[value.clone()]) - mean) * scale;
-                        add_scaled(d_query, d_score, &pair[key.clone()]);
-                        add_scaled(&mut d_pair[key.clone()], d_score, query);
-                        add_scaled(&mut d_pair[value.clone()], weight, pull);
-                    }
-                }
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// Turns the gradients of queries and keys back from their positions.
-    fn turn_back(
-        span: Span,
-        heads: Heads,
-        rotation: &Rotation,
-        d_queries: &mut [f32],
-        d_keys_values: &mut [f32],
-    ) {
-        let (wide, narrow) = (heads.queries * heads.width, heads.keys * heads.width);
-        let rows = d_queries
-            .chunks_exact_mut(wide)
-            .zip(d_keys_values.chunks_exact_mut(2 * narrow));
-        for (row, (query, pair)) in rows.enumerate() {
-            let position = (row % span.steps).saturating_sub(span.starts[row / span.steps]);
-            rotation.turn(query, position, -1.0);
-            rotation.turn(&mut pair[..narrow], position, -1.0);
-        }
-    }
+    d_norms: [Vec<f32>; 2],
 }
 
 impl LayerBackward {
@@ -131,13 +63,7 @@ impl LayerBackward {
         let rows = x.len() / hidden;
         let eps = config.rms_eps as f32;
         let trace = &task.trace;
-        let span = Span {
-            starts: &task.starts,
-            first: 0,
-            steps: rows / task.starts.len(),
-            capacity: rows / task.starts.len(),
-            sees_all: false,
-        };
+        let span = Span::causal(&task.sentences, rows / task.sentences.len());
 
         let mut gated = Buffer::dirty(rows * wide);
         let down = Rhs::rows(weights.down, wide);
@@ -159,8 +85,7 @@ impl LayerBackward {
         }
         let mut normed_middle = Buffer::dirty(x.len());
         rms_norm(&trace.middle, weights.post_norm, eps, &mut normed_middle);
-        let mut d_middle = Buffer::dirty(x.len());
-        d_middle.copy_from_slice(dy);
+        let mut d_middle = Buffer::copy_of(dy);
         let mut d_post_norm = vec![0.0; hidden];
         rms_norm_backward(
             &trace.middle,
@@ -184,7 +109,20 @@ impl LayerBackward {
         );
         let mut d_queries = Buffer::zeros(rows * queries);
         let mut d_keys_values = Buffer::zeros(rows * 2 * keys);
-        attend_backward(span, heads, task, &pull, &mut d_queries, &mut d_keys_values);
+        let attended = Attended {
+            queries: &trace.queries,
+            keys_values: &task.keys_values,
+            values: &trace.attended,
+            log_sums: &trace.log_sums,
+        };
+        attend_backward(
+            span,
+            heads,
+            attended,
+            &pull,
+            &mut d_queries,
+            &mut d_keys_values,
+        );
         turn_back(
             span,
             heads,
@@ -220,127 +158,39 @@ impl LayerBackward {
             normed_middle,
             d_gate_up,
             gated,
-            d_input_norm,
-            d_post_norm,
+            d_norms: [d_input_norm, d_post_norm],
         }
     }
 
-    /// Sums the weights' gradients over the tasks, each block of rows by itself.
+    /// The weights' gradients, of those that are matrices.
     fn weight_gradients(&self, factors: &[Factors], grads: &[&[f32]]) -> Vec<Vec<f32>> {
         let config = &self.config;
         let (hidden, wide) = (config.hidden, config.intermediate);
         let queries = config.heads * config.head_dim;
         let keys = config.kv_heads * config.head_dim;
-        // For each product: its output gradients (rows of a width, from an offset) and its inputs.
-        type Side<'a> = Vec<(&'a [f32], &'a [f32])>;
-        let products: [(Side, usize, usize, usize, usize); 7] = [
-            (
-                pairs(factors, |f| (&f.d_queries, &f.input)),
-                queries,
-                0,
-                queries,
-                hidden,
-            ),
-            (
-                pairs(factors, |f| (&f.d_keys_values, &f.input)),
-                2 * keys,
-                0,
-                keys,
-                hidden,
-            ),
-            (
-                pairs(factors, |f| (&f.d_keys_values, &f.input)),
-                2 * keys,
-                keys,
-                keys,
-                hidden,
-            ),
-            (
-                factors
-                    .iter()
-                    .zip(&self.tasks)
-                    .map(|(f, task)| (&*f.d_middle, &*task.trace.attended))
-                    .collect(),
-                hidden,
-                0,
-                hidden,
-                queries,
-            ),
-            (
-                pairs(factors, |f| (&f.d_gate_up, &f.normed_middle)),
-                2 * wide,
-                0,
-                wide,
-                hidden,
-            ),
-            (
-                pairs(factors, |f| (&f.d_gate_up, &f.normed_middle)),
-                2 * wide,
-                wide,
-                wide,
-                hidden,
-            ),
-            (
-                grads
-                    .iter()
-                    .zip(factors)
-                    .map(|(grad, f)| (*grad, &*f.gated))
-                    .collect(),
-                hidden,
-                0,
-                hidden,
-                wide,
-            ),
-        ];
-        let mut gradients: Vec<Vec<f32>> = products
-            .iter()
-            .map(|(_, _, _, outputs, inputs)| vec![0.0; outputs * inputs])
+        let sides = |pick: fn(&Factors) -> (&Buffer, &Buffer)| -> Vec<(&[f32], &[f32])> {
+            let pairs = factors.iter().map(pick);
+            pairs.map(|(d, inputs)| (&**d, &**inputs)).collect()
+        };
+        let of_queries = sides(|f| (&f.d_queries, &f.input));
+        let of_pairs = sides(|f| (&f.d_keys_values, &f.input));
+        let of_gates = sides(|f| (&f.d_gate_up, &f.normed_middle));
+        let attended = (factors.iter().zip(&self.tasks))
+            .map(|(f, task)| (&*f.d_middle, &*task.trace.attended))
             .collect();
-        let blocks: Vec<_> = gradients
-            .iter_mut()
-            .zip(&products)
-            .flat_map(|(gradient, product)| {
-                gradient
-                    .chunks_mut(GRADIENT_ROWS * product.4)
-                    .enumerate()
-                    .map(move |(block, rows)| (block * GRADIENT_ROWS, rows, product))
-            })
+        let gated = (grads.iter().zip(factors))
+            .map(|(grad, f)| (*grad, &*f.gated))
             .collect();
-        blocks
-            .into_par_iter()
-            .for_each(|(first, block, (sides, width, offset, _, inputs))| {
-                for (outputs, input) in sides {
-                    let steps = input.len() / inputs;
-                    let lhs = Lhs::columns(&outputs[offset + first..], *width);
-                    let sizes = [block.len() / inputs, *inputs, steps];
-                    gemm(sizes, lhs, Rhs::rows(input, *inputs), block, *inputs, true);
-                }
-            });
-        gradients
+        weight_gradients(&[
+            Product::new(of_queries, queries, 0..queries, hidden),
+            Product::new(of_pairs.clone(), 2 * keys, 0..keys, hidden),
+            Product::new(of_pairs, 2 * keys, keys..2 * keys, hidden),
+            Product::new(attended, hidden, 0..hidden, queries),
+            Product::new(of_gates.clone(), 2 * wide, 0..wide, hidden),
+            Product::new(of_gates, 2 * wide, wide..2 * wide, hidden),
+            Product::new(gated, hidden, 0..hidden, wide),
+        ])
     }
-}
-
-fn pairs(
-    factors: &[Factors],
-    pick: impl Fn(&Factors) -> (&Buffer, &Buffer),
-) -> Vec<(&[f32], &[f32])> {
-    factors
-        .iter()
-        .map(|factors| {
-            let (outputs, inputs) = pick(factors);
-            (&**outputs, &**inputs)
-        })
-        .collect()
-}
-
-fn sum_rows(rows: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
-    rows.reduce(|mut sum, row| {
-        for (sum, value) in sum.iter_mut().zip(row) {
-            *sum += value;
-        }
-        sum
-    })
-    .unwrap_or_default()
 }
 
 impl Backward for LayerBackward {
@@ -364,7 +214,7 @@ impl Backward for LayerBackward {
         };
         let portion = sentences_a_task(width) * width * hidden;
         let mut dx = vec![0.0; x.elem_count()];
-        let mut factors: Vec<Factors> = with_values(x, |x| {
+        let factors: Vec<Factors> = with_values(x, |x| {
             self.tasks
                 .par_iter()
                 .zip(x.par_chunks(portion))
@@ -375,20 +225,13 @@ impl Backward for LayerBackward {
         })?;
         let grads: Vec<&[f32]> = grad.chunks(portion).collect();
         let products = self.weight_gradients(&factors, &grads);
-        let input_norm = sum_rows(
-            factors
-                .iter_mut()
-                .map(|f| std::mem::take(&mut f.d_input_norm)),
-        );
-        let post_norm = sum_rows(
-            factors
-                .iter_mut()
-                .map(|f| std::mem::take(&mut f.d_post_norm)),
-        );
-        let mut products = products.into_iter();
-        let mut gradients = vec![input_norm];
+        let norms = sum_shares(factors.into_iter().map(|f| f.d_norms.into()));
+        let (mut norms, mut products) = (norms.into_iter(), products.into_iter());
+        // In the order of the layer's weights.
+        let mut gradients = Vec::with_capacity(self.weights.len());
+        gradients.extend(norms.next());
         gradients.extend(products.by_ref().take(4));
-        gradients.push(post_norm);
+        gradients.extend(norms);
         gradients.extend(products);
         Ok((dx, gradients))
     }

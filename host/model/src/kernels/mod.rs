@@ -9,14 +9,17 @@
 //! Nothing here is the only way: [`crate::ops`] has the same computations for every device, and
 //! tests hold the two together.
 
+mod attention;
 mod conv;
 pub(crate) mod draw;
 pub(crate) mod gemm;
+mod gradients;
 pub(crate) mod graph;
 mod group_norm;
 pub(crate) mod llama;
 mod llama_backward;
 pub(crate) mod math;
+mod mlp;
 pub(crate) mod pool;
 pub(crate) mod score;
 pub(crate) mod tower;

@@ -33,6 +33,13 @@ impl Buffer {
         buffer.fill(0.0);
         buffer
     }
+
+    /// The same values.
+    pub(crate) fn copy_of(values: &[f32]) -> Buffer {
+        let mut buffer = Buffer::dirty(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
 }
 
 impl Drop for Buffer {

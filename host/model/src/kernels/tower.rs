@@ -3,47 +3,17 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::Packed;
-use super::llama::{Heads, Span, attend};
-use super::math::{add_all, add_bias, gelu_all, layer_norm};
+use super::attention::{Heads, Span, attend};
+use super::math::{add_all, gelu_all, layer_norm};
+use super::mlp::{PackedLinear, PackedMlp, tensors};
 use super::pool::Buffer;
 use super::{values, with_values};
-use crate::janus::mlp::{Linear, Mlp};
+use crate::janus::llama::Sentence;
+use crate::janus::mlp::Mlp;
 use crate::janus::tower::{Block, Norm, Tower};
 
 /// Patches that a task takes through the tower at a time.
 const TASK_PATCHES: usize = 256;
-
-/// Linear layers side by side on the same input.
-struct PackedLinear {
-    weight: Packed,
-    bias: Vec<f32>,
-}
-
-impl PackedLinear {
-    fn new(layers: &[&Linear]) -> Result<PackedLinear> {
-        let mut weights = Vec::new();
-        let mut bias = Vec::new();
-        let mut inner = 0;
-        for layer in layers {
-            inner = layer.weight.elem_count() / layer.bias.elem_count();
-            weights.push(values(&layer.weight)?);
-            bias.extend(values(&layer.bias)?);
-        }
-        let slices: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
-        Ok(PackedLinear {
-            weight: Packed::new(&slices, inner),
-            bias,
-        })
-    }
-
-    fn apply(&self, x: &[f32], rows: usize) -> Buffer {
-        let mut y = Buffer::dirty(rows * self.bias.len());
-        self.weight.apply(x, &mut y);
-        add_bias(&mut y, &self.bias);
-        y
-    }
-}
 
 struct PackedNorm {
     weight: Vec<f32>,
@@ -79,21 +49,21 @@ impl PackedBlock {
     fn new(block: &Block, eps: f64) -> Result<PackedBlock> {
         Ok(PackedBlock {
             norm1: PackedNorm::new(&block.norm1, eps)?,
-            query: PackedLinear::new(&[&block.query])?,
-            key_value: PackedLinear::new(&[&block.key, &block.value])?,
-            projection: PackedLinear::new(&[&block.projection])?,
+            query: PackedLinear::new(&[(&block.query).into()])?,
+            key_value: PackedLinear::new(&[(&block.key).into(), (&block.value).into()])?,
+            projection: PackedLinear::new(&[(&block.projection).into()])?,
             norm2: PackedNorm::new(&block.norm2, eps)?,
-            fc1: PackedLinear::new(&[&block.fc1])?,
-            fc2: PackedLinear::new(&[&block.fc2])?,
+            fc1: PackedLinear::new(&[(&block.fc1).into()])?,
+            fc2: PackedLinear::new(&[(&block.fc2).into()])?,
         })
     }
 
     fn forward(&self, span: Span, heads: Heads, x: &mut [f32]) {
-        let rows = span.starts.len() * span.steps;
+        let rows = span.sentences.len() * span.steps;
         let mut normed = Buffer::dirty(x.len());
         self.norm1.apply(x, &mut normed);
-        let queries = self.query.apply(&normed, rows);
-        let keys_values = self.key_value.apply(&normed, rows);
+        let queries = self.query.apply(&normed);
+        let keys_values = self.key_value.apply(&normed);
         let mut attended = Buffer::dirty(x.len());
         let mut log_sums = Buffer::dirty(rows * heads.queries);
         attend(
@@ -104,11 +74,11 @@ impl PackedBlock {
             &mut attended,
             &mut log_sums,
         );
-        add_all(x, &self.projection.apply(&attended, rows));
+        add_all(x, &self.projection.apply(&attended));
         self.norm2.apply(x, &mut normed);
-        let mut inner = self.fc1.apply(&normed, rows);
+        let mut inner = self.fc1.apply(&normed);
         gelu_all(&mut inner);
-        add_all(x, &self.fc2.apply(&inner, rows));
+        add_all(x, &self.fc2.apply(&inner));
     }
 }
 
@@ -117,18 +87,14 @@ pub(crate) fn image_features(pixels: &Tensor, tower: &Tower, aligner: &Mlp) -> R
     let config = &tower.config;
     let (batch, channels, side, _) = pixels.dims4()?;
     let patches = config.tokens();
-    let embedding = PackedLinear::new(&[&tower.patch_embedding])?;
+    let embedding = PackedLinear::new(&[(&tower.patch_embedding).into()])?;
     let positions = values(&tower.positions)?;
     let blocks = (tower.blocks.iter())
         .map(|block| PackedBlock::new(block, config.layer_norm_eps))
         .collect::<Result<Vec<_>>>()?;
     let post_norm = PackedNorm::new(&tower.post_norm, config.layer_norm_eps)?;
-    let aligner = (aligner.layers.iter())
-        .map(|layer| PackedLinear::new(&[layer]))
-        .collect::<Result<Vec<_>>>()?;
-    let outputs = aligner
-        .last()
-        .map_or(config.hidden, |layer| layer.bias.len());
+    let aligner = PackedMlp::new(&tensors(aligner))?;
+    let outputs = aligner.outputs();
     let heads = Heads {
         queries: config.heads,
         keys: config.heads,
@@ -143,16 +109,10 @@ pub(crate) fn image_features(pixels: &Tensor, tower: &Tower, aligner: &Mlp) -> R
             .zip(features.par_chunks_mut(images * patches * outputs))
             .for_each(|(pixels, features)| {
                 let count = pixels.len() / image;
-                let starts = vec![0; count];
-                let span = Span {
-                    starts: &starts,
-                    first: 0,
-                    steps: patches,
-                    capacity: patches,
-                    sees_all: true,
-                };
+                let sentences = vec![Sentence::default(); count];
+                let span = Span::all(&sentences, patches);
                 let cut = cut_patches(pixels, channels, side, config.patch);
-                let mut x = embedding.apply(&cut, count * patches);
+                let mut x = embedding.apply(&cut);
                 for x in x.chunks_exact_mut(positions.len()) {
                     add_all(x, &positions);
                 }
@@ -161,13 +121,7 @@ pub(crate) fn image_features(pixels: &Tensor, tower: &Tower, aligner: &Mlp) -> R
                 }
                 let mut y = Buffer::dirty(x.len());
                 post_norm.apply(&x, &mut y);
-                for (position, layer) in aligner.iter().enumerate() {
-                    if position > 0 {
-                        gelu_all(&mut y);
-                    }
-                    y = layer.apply(&y, count * patches);
-                }
-                features.copy_from_slice(&y);
+                features.copy_from_slice(&aligner.forward(&y).outputs);
             });
     })?;
     Tensor::from_vec(features, (batch, patches, outputs), pixels.device())

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::attention::{Heads, Span, attend};
 use super::conv::{Image, PackedConv};
 use super::group_norm::{PackedNorm, Statistics};
-use super::llama::{Heads, Span, attend};
 use super::math::{add_all, dot};
 use super::pool::Buffer;
 use super::values;
 use super::vq_backward::{Pull, Recorded};
+use crate::janus::llama::Sentence;
 use crate::janus::tower::Norm;
 use crate::janus::vq::Step as Module;
 use crate::janus::vq::{AttentionBlock, Conv, ResBlock, Stack, Vq};
@@ -187,13 +188,8 @@ fn mix(queries: &Image, keys: &Image, values: &Image, channels: usize) -> Image 
         pair[..channels].copy_from_slice(key);
         pair[channels..].copy_from_slice(value);
     }
-    let span = Span {
-        starts: &[0],
-        first: 0,
-        steps: places,
-        capacity: places,
-        sees_all: true,
-    };
+    let alone = [Sentence::default()];
+    let span = Span::all(&alone, places);
     let heads = Heads {
         queries: 1,
         keys: 1,

@@ -111,7 +111,7 @@ pub(crate) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[rotated_first, rotated_second], D::Minus1)
 }
 
-/// Log-probabilities of `targets` [B, N] under `logits` [B, N, K] → [B, N].
+/// Log-probabilities of `targets` [..] under `logits` [.., K] → [..].
 pub(crate) fn target_log_probs(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     log_softmax(logits, D::Minus1)?
         .gather(&targets.unsqueeze(D::Minus1)?, D::Minus1)?

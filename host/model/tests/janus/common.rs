@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use sc_core::rng::stream;
-use sc_model::{CheckpointSource, Config, JanusModel};
+use sc_model::{CheckpointSource, Config, Group, JanusModel, UnifiedModel};
 
 /// A folder of the repository's test fixtures.
 pub fn fixture(name: &str) -> PathBuf {
@@ -84,4 +84,58 @@ pub fn grouped_query_checkpoint(folder: &Path) {
         .collect();
     safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))
         .expect("is written");
+}
+
+/// Groups that answers depend on.
+pub const UNDERSTANDING: [Group; 4] = [
+    Group::VisionModel,
+    Group::Aligner,
+    Group::LanguageModel,
+    Group::LmHead,
+];
+
+/// `count` images of the model's size, all different.
+pub fn pixels(model: &JanusModel, count: usize) -> Tensor {
+    let side = model.image_size();
+    let values: Vec<f32> = (0..count * 3 * side * side)
+        .map(|i| ((i * 31 % 97) as f32 / 48.0) - 1.0)
+        .collect();
+    Tensor::from_vec(values, (count, 3, side, side), &Device::Cpu).expect("fits")
+}
+
+/// The largest magnitude.
+pub fn largest(tensor: &Tensor) -> f32 {
+    let largest = tensor.abs().and_then(|t| t.max_all()?.to_scalar::<f32>());
+    largest.expect("a number")
+}
+
+/// Every weight of `groups` has a gradient of `loss` that is a number and not 0.
+pub fn assert_reached(model: &JanusModel, loss: &Tensor, groups: &[Group]) {
+    let gradients = loss.backward().expect("a backward pass");
+    let mut walked = 0;
+    for (name, var) in model.parameters().of_groups(groups) {
+        let gradient = gradients
+            .get(var)
+            .unwrap_or_else(|| panic!("`{name}` has no gradient"));
+        assert_eq!(gradient.dims(), var.dims(), "{name}");
+        let size = largest(gradient);
+        // A bias on all keys shifts all scores of a query alike: its true gradient is 0.
+        let shifts_scores = name.ends_with("k_proj.bias") || name.ends_with(".k.bias");
+        assert!(
+            size.is_finite() && (size > 0.0 || shifts_scores),
+            "`{name}`: {size}"
+        );
+        walked += 1;
+    }
+    assert!(walked > 10);
+}
+
+/// `a` and `b` differ by no more than `limit` of the largest magnitude in `b`.
+pub fn assert_close(what: &str, a: &Tensor, b: &Tensor, limit: f32) {
+    let difference = largest(&(a - b).expect("equal shapes"));
+    let size = largest(b);
+    assert!(
+        difference <= limit * size.max(1e-6),
+        "{what}: {difference} of {size}"
+    );
 }

@@ -1,8 +1,11 @@
 //! Gradients reach every weight, and the CPU's kernels compute what the plain operations do.
 
-use crate::common::{fixture, grouped_query_checkpoint, load};
+use crate::common::{
+    UNDERSTANDING, assert_close, assert_reached, fixture, grouped_query_checkpoint, largest, load,
+    pixels,
+};
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
 use sc_model::{CodeSearch, DrawRequest, Group, JanusModel, UnifiedModel};
@@ -13,13 +16,6 @@ const GENERATION: [Group; 4] = [
     Group::GenerationAligner,
     Group::GenerationHead,
 ];
-const UNDERSTANDING: [Group; 4] = [
-    Group::VisionModel,
-    Group::Aligner,
-    Group::LanguageModel,
-    Group::LmHead,
-];
-
 fn images(model: &JanusModel, count: usize) -> Vec<Vec<u32>> {
     let codes = model.image_codes() as u32;
     (0..count as u32)
@@ -29,39 +25,6 @@ fn images(model: &JanusModel, count: usize) -> Vec<Vec<u32>> {
                 .collect()
         })
         .collect()
-}
-
-fn pixels(model: &JanusModel, count: usize) -> Tensor {
-    let side = model.image_size();
-    let values: Vec<f32> = (0..count * 3 * side * side)
-        .map(|i| ((i * 31 % 97) as f32 / 48.0) - 1.0)
-        .collect();
-    Tensor::from_vec(values, (count, 3, side, side), &Device::Cpu).expect("fits")
-}
-
-fn largest(tensor: &Tensor) -> f32 {
-    let largest = tensor.abs().and_then(|t| t.max_all()?.to_scalar::<f32>());
-    largest.expect("a number")
-}
-
-fn assert_reached(model: &JanusModel, loss: &Tensor, groups: &[Group]) {
-    let gradients = loss.backward().expect("a backward pass");
-    let mut walked = 0;
-    for (name, var) in model.parameters().of_groups(groups) {
-        let gradient = gradients
-            .get(var)
-            .unwrap_or_else(|| panic!("`{name}` has no gradient"));
-        assert_eq!(gradient.dims(), var.dims(), "{name}");
-        let size = largest(gradient);
-        // A bias on all keys shifts all scores of a query alike: its true gradient is 0.
-        let shifts_scores = name.ends_with("k_proj.bias") || name.ends_with(".k.bias");
-        assert!(
-            size.is_finite() && (size > 0.0 || shifts_scores),
-            "`{name}`: {size}"
-        );
-        walked += 1;
-    }
-    assert!(walked > 10);
 }
 
 fn generation_loss(model: &JanusModel) -> Tensor {
@@ -215,15 +178,6 @@ fn the_tokenizer_with_gradients_is_the_one_without() {
         model
             .code_cosines(&decoded.narrow(2, 0, 5).expect("cuts"))
             .is_err()
-    );
-}
-
-fn assert_close(what: &str, a: &Tensor, b: &Tensor, limit: f32) {
-    let difference = largest(&(a - b).expect("equal shapes"));
-    let size = largest(b);
-    assert!(
-        difference <= limit * size.max(1e-6),
-        "{what}: {difference} of {size}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the Janus family on whole checkpoints, as one program.
 
+mod branches;
 mod checkpoint;
 mod common;
 mod gradients;
