@@ -21,6 +21,7 @@ mod mlp;
 pub(crate) mod pool;
 pub(crate) mod score;
 pub(crate) mod tower;
+mod tower_backward;
 pub(crate) mod vq;
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
