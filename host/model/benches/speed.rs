@@ -10,7 +10,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
-use sc_model::{CheckpointSource, DrawRequest, JanusModel, Result, UnifiedModel};
+use sc_model::{Branch, CheckpointSource, DrawRequest, JanusModel, Result, UnifiedModel};
 
 const PROMPTS: [&str; 4] = [
     "a red circle and a blue square",
@@ -26,6 +26,7 @@ struct Inputs {
     images: Vec<Vec<u32>>,
     pixels: Tensor,
     prompts: Vec<String>,
+    branches: Vec<Vec<Branch>>,
 }
 
 type Task<'a> = Box<dyn Fn(&JanusModel) -> Result<()> + 'a>;
@@ -75,6 +76,7 @@ fn inputs(model: &JanusModel) -> Result<Inputs> {
         .collect();
     Ok(Inputs {
         pixels: model.decode(&images)?,
+        branches: branches(model)?,
         images,
         prompts: (0..256).map(|i| PROMPTS[i % 4].to_owned()).collect(),
     })
@@ -141,5 +143,39 @@ fn tasks(inputs: &Inputs, tokens: usize) -> Vec<(String, f64, Task<'_>)> {
             Ok(cosines.sqr()?.mean_all()?.backward().map(drop)?)
         }),
     ));
+    tasks.push((
+        "answers about 20 with their gradient: images/s".to_owned(),
+        20.0,
+        Box::new(|model| {
+            let pixels = inputs.pixels.narrow(0, 0, 20)?;
+            let loss = model
+                .branch_log_probs(&pixels, &inputs.branches)?
+                .mean_all()?;
+            Ok(loss.backward().map(drop)?)
+        }),
+    ));
+    tasks.push((
+        "words of 256 with their gradient: images/s".to_owned(),
+        256.0,
+        Box::new(|model| {
+            let loss = model.feature_word_logits(&inputs.pixels)?.mean_all()?;
+            Ok(loss.backward().map(drop)?)
+        }),
+    ));
     tasks
+}
+
+/// Six questions about each of 20 images, and a description of 32 words.
+fn branches(model: &JanusModel) -> Result<Vec<Vec<Branch>>> {
+    let description = "a red circle left of a blue square and ".repeat(4);
+    let words: Vec<&str> = description.split(' ').take(32).collect();
+    let mut branches = (0..6)
+        .map(|i| {
+            model
+                .text()
+                .branch(&format!("match {} ?", PROMPTS[i % 4]), "yes")
+        })
+        .collect::<Result<Vec<_>>>()?;
+    branches.push(model.text().branch("describe", &words.join(" "))?);
+    Ok(vec![branches; 20])
 }

@@ -189,7 +189,7 @@ impl JanusModel {
 
     /// The language model's inputs for images [B, patches, hidden].
     pub(super) fn image_features(&self, network: &Network, pixels: &Tensor) -> Result<Tensor> {
-        Ok(if self.kernels && !network.is_tracked() {
+        Ok(if self.kernels {
             kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
         } else {
             network.image_features(pixels)?

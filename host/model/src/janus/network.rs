@@ -108,11 +108,6 @@ impl Network {
         aligned.reshape(dims)
     }
 
-    /// Whether gradients are wanted of it.
-    pub(crate) fn is_tracked(&self) -> bool {
-        self.lm_head.is_variable()
-    }
-
     /// Word logits [.., vocab] of hidden states.
     pub(crate) fn word_logits(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
         ops::linear(hidden, &self.lm_head, None)

@@ -96,7 +96,7 @@ pub(super) fn sum_shares(shares: impl IntoIterator<Item = Vec<Vec<f32>>>) -> Vec
 
 vectorised! {
     /// Adds rows up: of each row of `width` as many values from `offset` as `sum` has.
-    fn add_rows(rows: &[f32], width: usize, offset: usize, sum: &mut [f32]) {
+    pub(super) fn add_rows(rows: &[f32], width: usize, offset: usize, sum: &mut [f32]) {
         for row in rows.chunks_exact(width) {
             for (sum, value) in sum.iter_mut().zip(&row[offset..]) {
                 *sum += value;

@@ -189,6 +189,48 @@ vectorised! {
 }
 
 vectorised! {
+    /// Backward of [`layer_norm`]: adds to the inputs' gradient `dx`, and to the weight's and the
+    /// bias' in `share`.
+    pub(crate) fn layer_norm_backward(
+        x: &[f32],
+        weight: &[f32],
+        eps: f32,
+        dy: &[f32],
+        dx: &mut [f32],
+        share: &mut [Vec<f32>; 2],
+    ) {
+        let width = weight.len();
+        let [d_weight, d_bias] = share;
+        let (mut normed, mut pull) = (vec![0.0; width], vec![0.0; width]);
+        let rows = x.chunks_exact(width).zip(dy.chunks_exact(width));
+        for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+            let mean = sum(x) / width as f32;
+            for (normed, x) in normed.iter_mut().zip(x) {
+                *normed = x - mean;
+            }
+            let scale = 1.0 / (dot(&normed, &normed) / width as f32 + eps).sqrt();
+            for ((normed, pull), (dy, weight)) in
+                normed.iter_mut().zip(&mut pull).zip(dy.iter().zip(weight))
+            {
+                *normed *= scale;
+                *pull = dy * weight;
+            }
+            // Neither a shift nor a stretch of the row changes the output.
+            let shift = sum(&pull) / width as f32;
+            let stretch = dot(&pull, &normed) / width as f32;
+            for (dx, (pull, normed)) in dx.iter_mut().zip(pull.iter().zip(&normed)) {
+                *dx = (pull - shift - stretch * normed).mul_add(scale, *dx);
+            }
+            let shares = d_weight.iter_mut().zip(d_bias.iter_mut());
+            for ((d_weight, d_bias), (dy, normed)) in shares.zip(dy.iter().zip(&normed)) {
+                *d_weight = dy.mul_add(*normed, *d_weight);
+                *d_bias += dy;
+            }
+        }
+    }
+}
+
+vectorised! {
     /// SwiGLU: rows of gates and ups `[2·W]` → silu(gate)·up `[W]`.
     pub(crate) fn swiglu(gate_up: &[f32], width: usize, y: &mut [f32]) {
         for (pair, y) in gate_up.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {

@@ -76,7 +76,7 @@ pub(super) struct PackedMlp {
 /// What [`PackedMlp::forward`] makes of its inputs.
 pub(super) struct MlpTrace {
     /// Outputs of all layers but the last, before GELU.
-    inner: Vec<Buffer>,
+    pub(super) inner: Vec<Buffer>,
     pub(super) outputs: Buffer,
 }
 
@@ -112,8 +112,8 @@ impl PackedMlp {
 
 /// A weight's values [out, in].
 pub(super) struct Matrix {
-    pub(super) values: Vec<f32>,
-    pub(super) inputs: usize,
+    values: Vec<f32>,
+    inputs: usize,
 }
 
 impl Matrix {
@@ -130,47 +130,45 @@ impl Matrix {
 
     /// The gradients of a linear layer's inputs from those of its outputs.
     pub(super) fn pull_back(&self, d_outputs: &[f32]) -> Buffer {
-        let (outputs, inputs) = (self.outputs(), self.inputs);
-        let rows = d_outputs.len() / outputs;
-        let mut d_inputs = Buffer::dirty(rows * inputs);
-        gemm(
-            [rows, inputs, outputs],
-            Lhs::rows(d_outputs, outputs),
-            Rhs::rows(&self.values, inputs),
-            &mut d_inputs,
-            inputs,
-            false,
-        );
+        let outputs = self.outputs();
+        let mut d_inputs = Buffer::zeros(d_outputs.len() / outputs * self.inputs);
+        self.pull_back_onto(d_outputs, outputs, &mut d_inputs);
         d_inputs
     }
-}
 
-/// What a linear layer's gradients are summed from, row by row.
-pub(super) struct Factors {
-    pub(super) d_outputs: Buffer,
-    pub(super) inputs: Buffer,
-}
+    /// The same from rows that begin `width` values apart, added to `d_inputs`.
+    pub(super) fn pull_back_onto(&self, d_outputs: &[f32], width: usize, d_inputs: &mut [f32]) {
+        let inputs = self.inputs;
+        let sizes = [d_inputs.len() / inputs, inputs, self.outputs()];
+        let (lhs, rhs) = (Lhs::rows(d_outputs, width), Rhs::rows(&self.values, inputs));
+        gemm(sizes, lhs, rhs, d_inputs, inputs, true);
+    }
 
-impl Factors {
-    /// Their product, for the layer with this `weight`.
-    pub(super) fn product(&self, weight: &Matrix) -> Product<'_> {
-        let outputs = weight.outputs();
-        let sides = vec![(&*self.d_outputs, &*self.inputs)];
-        Product::new(sides, outputs, 0..outputs, weight.inputs)
+    /// What the layer's gradients are summed from, task by task.
+    pub(super) fn product<'a>(&self, tasks: impl Iterator<Item = &'a Factors>) -> Product<'a> {
+        let outputs = self.outputs();
+        let sides = tasks.map(|factors| (&*factors.d_outputs, &*factors.inputs));
+        Product::new(sides.collect(), outputs, 0..outputs, self.inputs)
     }
 }
 
-/// Backward of [`PackedMlp::forward`] on `x`: from the outputs' gradients those of `x`, and each
-/// layer's factors.
+/// Gradients of a linear layer's outputs and the inputs that they meet, row by row.
+pub(super) struct Factors {
+    d_outputs: Buffer,
+    inputs: Buffer,
+}
+
+/// Backward of [`PackedMlp::forward`] on `x` with what it left in [`MlpTrace::inner`]: from the
+/// outputs' gradients those of `x`, and each layer's factors.
 pub(super) fn mlp_backward(
     weights: &[Matrix],
-    x: Buffer,
-    trace: &MlpTrace,
+    x: &[f32],
+    inner: &[Buffer],
     d_outputs: Buffer,
 ) -> (Buffer, Vec<Factors>) {
     let mut d_outputs = d_outputs;
     let mut factors = Vec::with_capacity(weights.len());
-    for (weight, inner) in weights[1..].iter().zip(&trace.inner).rev() {
+    for (weight, inner) in weights[1..].iter().zip(inner).rev() {
         let mut d_inner = weight.pull_back(&d_outputs);
         let mut active = Buffer::copy_of(inner);
         gelu_backward(&mut active, &mut d_inner);
@@ -182,7 +180,7 @@ pub(super) fn mlp_backward(
     let dx = weights[0].pull_back(&d_outputs);
     factors.push(Factors {
         d_outputs,
-        inputs: x,
+        inputs: Buffer::copy_of(x),
     });
     factors.reverse();
     (dx, factors)

@@ -23,6 +23,7 @@ mod mlp;
 pub(crate) mod pool;
 pub(crate) mod score;
 pub(crate) mod tower;
+mod tower_backward;
 pub(crate) mod vq;
 pub(crate) mod vq_backward;
 

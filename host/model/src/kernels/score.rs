@@ -221,7 +221,7 @@ impl ScoreBackward {
         let gathered = gather(x, &task.rows, hidden);
         let mut normed = Buffer::dirty(gathered.len());
         rms_norm(&gathered, norm, self.eps, &mut normed);
-        let (d_normed, factors) = mlp_backward(weights, normed, &task.trace, d_logits);
+        let (d_normed, factors) = mlp_backward(weights, &normed, &task.trace.inner, d_logits);
         let mut d_gathered = Buffer::zeros(gathered.len());
         let mut d_norm = vec![0.0; hidden];
         rms_norm_backward(
@@ -238,7 +238,7 @@ impl ScoreBackward {
         let mut share = vec![d_norm];
         for (factors, (weight, (_, biased))) in factors.iter().zip(weights.iter().zip(&self.layers))
         {
-            let product = factors.product(weight);
+            let product = weight.product(std::iter::once(factors));
             share.extend(weight_gradients(std::slice::from_ref(&product)));
             if *biased {
                 share.push(product.bias());
