@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::source::{CheckpointSource, parse_json};
 
 mod json;
+pub(crate) mod preprocessor;
 
 use json::Check;
 

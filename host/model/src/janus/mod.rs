@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
 
-use crate::config::{Config, GenerationDefaults};
+use crate::config::{Config, GenerationDefaults, preprocessor};
 use crate::error::{Error, Result};
 use crate::parameters::{Detached, Group, Parameters};
 use crate::source::CheckpointSource;
@@ -65,6 +65,7 @@ impl JanusModel {
         let config = Config::read(source)?;
         let defaults = GenerationDefaults::read(source)?;
         let text = Text::read(source, &config)?;
+        preprocessor::check(source)?;
         let expected = Network::tensors(&config)?;
         let parameters = Parameters::load(source, &expected, device)?;
         let tower_and_llama: usize = [Group::VisionModel, Group::LanguageModel]
