@@ -55,7 +55,20 @@ fn main() {
             black_box(select.select(&context, &groups, Objective::Dpo).unwrap());
         });
     }
-    fastest("copy of the input", || {
-        black_box(groups.clone());
+    // What the sandbox does too: the caller's groups stay the caller's.
+    fastest("builtin with a copy of its input, filter", || {
+        let copy = groups.clone();
+        black_box(
+            builtins
+                .data_filter
+                .strategy
+                .filter(&context, &copy)
+                .unwrap(),
+        );
+    });
+    fastest("builtin with a copy, pair selection", || {
+        let copy = groups.clone();
+        let select = &builtins.pair_selection.strategy;
+        black_box(select.select(&context, &copy, Objective::Dpo).unwrap());
     });
 }

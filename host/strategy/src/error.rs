@@ -337,6 +337,12 @@ pub enum LoadError {
         /// The import.
         import: String,
     },
+    /// It runs scripts, and decides nothing by itself.
+    #[error("strategy `{path}` is an interpreter of scripts; expected a strategy")]
+    Interpreter {
+        /// The path, as given.
+        path: String,
+    },
     /// It exports no role.
     #[error("strategy `{path}` fills no role")]
     NoRole {
@@ -486,6 +492,9 @@ impl LoadError {
             }
             LoadError::UnknownImport { .. } => {
                 "a strategy may import `log` and `random` of the contract, and nothing else".into()
+            }
+            LoadError::Interpreter { .. } => {
+                "name a script, PATH.rhai: the program brings its interpreter along".into()
             }
             LoadError::NoRole { .. } => format!(
                 "export one of {} from `wit/strategy.wit`",

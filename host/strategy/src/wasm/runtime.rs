@@ -80,9 +80,15 @@ impl Runtime {
                 inspect::check_bytes(path, &bytes, &self.limits)?;
                 let engine = self.engine()?;
                 let component = compile::compile(path, engine, bytes, self.limits.compile_time)?;
+                let prepared = Prepared::new(path, engine, &component)?;
+                if prepared.exports.script {
+                    return Err(LoadError::Interpreter {
+                        path: path.to_owned(),
+                    });
+                }
                 let program = Program {
                     path: path.to_owned(),
-                    prepared: Arc::new(Prepared::new(path, engine, &component)?),
+                    prepared: Arc::new(prepared),
                     script: None,
                     limits: self.limits,
                 };
