@@ -16,10 +16,11 @@ const PICTURES: usize = 40;
 /// Small pictures are enlarged, without blur, to about this many pixels a side.
 const SHOWN_SIZE: usize = 128;
 
-/// A judged image as people are shown it: the frame is the model's verdict.
+/// A judged image as people are shown it: frame and note are the model's verdict.
 pub struct Shown {
     picture: Picture,
     mark: Mark,
+    note: String,
     caption: String,
 }
 
@@ -29,13 +30,15 @@ impl Shown {
     /// # Errors
     /// When the pixels are not finite or of another size.
     pub fn new(image: &JudgedImage, size: usize, prompt: &str) -> Result<Shown, RunError> {
+        let (mark, note) = match image.verdict {
+            Verdict::Accepted => (Mark::Accepted, format!("accepted {:.2}", image.p_yes)),
+            Verdict::Rejected => (Mark::Rejected, format!("rejected {:.2}", image.p_yes)),
+            Verdict::Unparsed => (Mark::None, "unparsed".to_owned()),
+        };
         Ok(Shown {
             picture: Picture::from_planes(&image.pixels, size, size)?,
-            mark: match image.verdict {
-                Verdict::Accepted => Mark::Accepted,
-                Verdict::Rejected => Mark::Rejected,
-                Verdict::Unparsed => Mark::None,
-            },
+            mark,
+            note,
             caption: prompt.to_owned(),
         })
     }
@@ -51,6 +54,7 @@ pub fn sheet(images: &[Shown]) -> Result<Vec<u8>, RunError> {
         .map(|shown| Tile {
             picture: &shown.picture,
             mark: shown.mark,
+            note: &shown.note,
             caption: &shown.caption,
         })
         .collect();

@@ -4,7 +4,7 @@
 //!
 //! - [`spec`]: what a prompt asks for, parsed from its text; [`meaning`]: when two prompts ask
 //!   for the same.
-//! - [`mod@prompts`]: the 6,240 prompts with category, kind and split, and drawing from them;
+//! - [`mod@prompts`]: the world's 6,240 prompts with category, kind and split, and drawing from them;
 //!   [`is_held_out`]: which meanings are kept from a model in training.
 //! - [`mod@render`]: a random picture that shows what a prompt asks for.
 //! - [`grid`]: the cells of a picture; [`codes`]: what each is to the tiny model's image tokenizer.

@@ -1,4 +1,4 @@
-//! Contact sheets: many pictures on one, each framed by its verdict and with its prompt below.
+//! Contact sheets: many pictures on one, each framed by its verdict, with verdict and prompt below.
 
 use crate::error::WorldError;
 use crate::font::{GLYPH_HEIGHT, GLYPH_WIDTH, glyph};
@@ -44,7 +44,9 @@ pub struct Tile<'a> {
     pub picture: &'a Picture,
     /// The frame around it.
     pub mark: Mark,
-    /// What is written below, wrapped to the picture's width; may be empty.
+    /// What is written below, in lines of its own; may be empty.
+    pub note: &'a str,
+    /// What is written below that, wrapped to the picture's width as the note is; may be empty.
     pub caption: &'a str,
 }
 
@@ -88,9 +90,10 @@ pub fn contact_sheet(tiles: &[Tile<'_>], options: SheetOptions) -> Result<Vec<u8
     };
     let framed_width = largest(Picture::width) + 2 * FRAME;
     let framed_height = largest(Picture::height) + 2 * FRAME;
+    let letters = (framed_width / LETTER_STEP).max(1);
     let captions: Vec<Vec<String>> = tiles
         .iter()
-        .map(|tile| wrap(tile.caption, (framed_width / LETTER_STEP).max(1)))
+        .map(|tile| [wrap(tile.note, letters), wrap(tile.caption, letters)].concat())
         .collect();
     let lines = captions.iter().map(Vec::len).max().unwrap_or(0);
     let step_right = framed_width + MARGIN;
@@ -167,6 +170,7 @@ mod tests {
             .map(|(at, caption)| Tile {
                 picture: &picture,
                 mark: [Mark::Accepted, Mark::Rejected, Mark::None][at % 3],
+                note: ["accepted", "", ""][at % 3],
                 caption,
             })
             .collect();
@@ -182,7 +186,8 @@ mod tests {
         let png = sheet_of(&["a red ring", "a blue circle left of a yellow triangle", ""]);
         let sheet = image::load_from_memory(&png).map(|i| i.to_rgb8());
         let sheet = sheet.unwrap_or_else(|e| panic!("{e}"));
-        // Two columns of 6 + 134, and two rows of 6 + 134 with two lines of text of 9.
+        // Two columns of 6 + 134, and two rows of 6 + 134 with two lines of text of 9: a note and
+        // a line, or two.
         assert_eq!(sheet.dimensions(), (6 + 2 * 140, 6 + 2 * 158));
         assert_eq!(sheet.get_pixel(6, 6).0, Colour::Green.rgb());
         assert_eq!(sheet.get_pixel(146, 6).0, Colour::Red.rgb());

@@ -205,8 +205,10 @@ fn bare_shapes_take_any_colour_and_coloured_ones_only_theirs() {
 
 #[test]
 fn reference_renders_are_judged_as_their_statements_say_and_painted_alike() {
-    let expected: serde_json::Value =
-        serde_json::from_str(include_str!("data/expected.json")).unwrap_or_default();
+    let expected: serde_json::Value = serde_json::from_str(include_str!(
+        "../../../tests/fixtures/janus-tiny-world/expected.json"
+    ))
+    .unwrap_or_default();
     let options = RenderOptions {
         shade: Shade::Middle,
     };

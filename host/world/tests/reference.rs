@@ -1,4 +1,4 @@
-//! The shipped checkpoint against what transformers computed with it: greedy drawings at guidance
+//! A checkpoint of this world against what transformers computed with it: greedy drawings at guidance
 //! 1 and 2, what the oracle reads in them, and the judge's probabilities of yes.
 
 mod common;
@@ -7,9 +7,7 @@ use candle_core::{Device, Tensor};
 use sc_core::plan::Sampling;
 use sc_core::rng::stream;
 use sc_model::{CheckpointSource, DrawRequest, JanusModel, UnifiedModel};
-use sc_world::{
-    PICTURE_SIZE, Picture, PlacedObject, Spec, labelled_renders, read, tiny_model, verdict,
-};
+use sc_world::{PICTURE_SIZE, Picture, PlacedObject, Spec, labelled_renders, read, verdict};
 use serde::Deserialize;
 
 /// How far a probability of yes may be from the reference's, which is rounded to five places.
@@ -51,14 +49,17 @@ struct Stated {
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn expected() -> Result<Expected, serde_json::Error> {
-    serde_json::from_str(include_str!("data/expected.json"))
+    serde_json::from_str(include_str!(
+        "../../../tests/fixtures/janus-tiny-world/expected.json"
+    ))
 }
 
 fn model() -> Result<JanusModel, sc_model::Error> {
-    let source = CheckpointSource::Embedded {
-        name: "tiny",
-        files: tiny_model(),
-    };
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/janus-tiny-world"
+    );
+    let source = CheckpointSource::Directory(folder.into());
     JanusModel::load(&source, &Device::Cpu)
 }
 

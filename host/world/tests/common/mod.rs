@@ -4,7 +4,9 @@ use sc_world::Picture;
 
 /// The reference pictures, 16 side by side, in the middle shade.
 pub fn reference_renders() -> Vec<Picture> {
-    let png = image::load_from_memory(include_bytes!("../data/renders.png"));
+    let png = image::load_from_memory(include_bytes!(
+        "../../../../tests/fixtures/janus-tiny-world/renders.png"
+    ));
     let all = png.unwrap_or_else(|error| panic!("{error}")).to_rgb8();
     (0..16)
         .map(|index| {
