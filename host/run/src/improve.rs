@@ -21,7 +21,7 @@ use crate::generation::DrawnGroup;
 use crate::pictures::Album;
 use crate::round::Snapshot;
 use crate::settings::RunSettings;
-use crate::store::{LedgerRow, RunStore, Timing};
+use crate::store::{LEDGER, LedgerRow, RunStore, Timing};
 use crate::task::{LabelledImage, Task};
 
 /// What a run is made of. Everything is loaded and checked.
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
             evaluation: after,
         };
         self.store
-            .append("ledger.jsonl", &std::mem::take(&mut self.ledger))?;
+            .append(LEDGER, &std::mem::take(&mut self.ledger))?;
         self.store
             .append("metrics.jsonl", std::slice::from_ref(&record))?;
         self.remember(kept, record.evaluation.metrics());
@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
     fn finish(mut self, before: Evaluation, after: Evaluation) -> Result<Summary, RunError> {
         // A curriculum that ended the run left a row.
         self.store
-            .append("ledger.jsonl", &std::mem::take(&mut self.ledger))?;
+            .append(LEDGER, &std::mem::take(&mut self.ledger))?;
         let summary = Summary {
             run: None,
             rounds: self.rounds_done,

@@ -17,7 +17,7 @@ use crate::evaluation::Evaluation;
 use crate::event::{Event, Stage};
 use crate::generation::{DrawnGroup, Order, draw_and_judge};
 use crate::improve::Run;
-use crate::store::{LedgerIdentity, LedgerRow, Outcome};
+use crate::store::{LEDGER, LedgerIdentity, LedgerRow, Outcome};
 
 /// Weights and optimizer at a round's start.
 pub(crate) struct Snapshot {
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
                     error: error.to_string(),
                 });
                 self.ledger.push(row);
-                self.store.append("ledger.jsonl", &self.ledger)?;
+                self.store.append(LEDGER, &self.ledger)?;
                 Err(error.into())
             }
         }

@@ -69,7 +69,7 @@ impl RunSettings {
             objective,
             prompts_per_round: 600,
             images_per_prompt: 5,
-            epochs: 6,
+            epochs: 9,
             sampling: Sampling::default(),
             evaluation: EvaluationSettings {
                 prompts: 1000,

@@ -14,8 +14,8 @@
 //! made impossible is recorded before the run ends.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ use sc_strategy::Identity;
 use serde::Serialize;
 
 use crate::error::RunError;
+
+/// The file that every run writes first.
+pub(crate) const LEDGER: &str = "ledger.jsonl";
+const NOT_EMPTY: &str = "is not empty";
 
 /// A run's place on disk.
 pub struct RunStore {
@@ -144,35 +148,59 @@ impl Timing {
 }
 
 impl RunStore {
-    /// Takes `root` for a new run.
+    /// Takes `root` for a new run, and from every other run.
     ///
     /// # Errors
     /// When something is there already, or it cannot be created.
     pub fn create(root: &Path) -> Result<RunStore, RunError> {
+        let occupied = |problem| RunError::Occupied {
+            path: root.to_owned(),
+            problem,
+        };
         match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    return Err(RunError::Occupied {
-                        path: root.to_owned(),
-                        problem: "is not empty",
-                    });
+                    return Err(occupied(NOT_EMPTY));
                 }
             }
-            Err(_) if root.exists() => {
-                return Err(RunError::Occupied {
-                    path: root.to_owned(),
-                    problem: "is not a directory",
-                });
+            Err(error) if error.kind() == ErrorKind::NotADirectory && root.exists() => {
+                return Err(occupied("is not a directory"));
             }
-            Err(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(RunError::io("read", root)(error)),
         }
         let store = RunStore {
             root: root.to_owned(),
         };
-        // Something must be written before hours of work are spent on it.
         fs::create_dir_all(root).map_err(RunError::io("create", root))?;
-        store.append("ledger.jsonl", &[] as &[()])?;
-        Ok(store)
+        // Something must be written before hours of work are spent on it; and of two runs that
+        // found the same place empty, one writes it first.
+        let ledger = store.path(LEDGER);
+        match File::create_new(&ledger) {
+            Ok(_) => Ok(store),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(occupied(NOT_EMPTY)),
+            Err(error) => Err(RunError::io("create", ledger)(error)),
+        }
+    }
+
+    /// Takes the first of `folder`/1, `folder`/2, … that is not there.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create_numbered(folder: &Path) -> Result<RunStore, RunError> {
+        let mut number = 0_u64;
+        loop {
+            number += 1;
+            let place = folder.join(number.to_string());
+            if place.exists() {
+                continue;
+            }
+            match RunStore::create(&place) {
+                // Another run has just taken it.
+                Err(RunError::Occupied { .. }) => {}
+                taken => return taken,
+            }
+        }
     }
 
     /// The directory.
@@ -236,18 +264,20 @@ impl RunStore {
 
 /// Temporary files are for their owner alone; a run is for whoever may read the directory.
 #[cfg(unix)]
-fn set_ordinary_permissions(file: &fs::File) -> std::io::Result<()> {
+fn set_ordinary_permissions(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn set_ordinary_permissions(_: &fs::File) -> std::io::Result<()> {
+fn set_ordinary_permissions(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -262,7 +292,7 @@ mod tests {
                 ..
             })
         ));
-        let file = folder.path().join("ledger.jsonl");
+        let file = folder.path().join(LEDGER);
         let on_a_file = RunStore::create(&file).map(|_| ());
         assert!(matches!(
             on_a_file,
@@ -274,16 +304,36 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_begin_together_take_places_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (numbered, one) = (folder.path().join("runs"), folder.path().join("one"));
+        let begin = |_| {
+            let own = RunStore::create_numbered(&numbered).expect("a place");
+            (own.root, RunStore::create(&one).is_ok())
+        };
+        let began = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|i| scope.spawn(move || begin(i))).collect();
+            let began = threads
+                .into_iter()
+                .map(|thread| thread.join().expect("ends"));
+            began.collect::<Vec<_>>()
+        });
+        let places: BTreeSet<_> = began.iter().map(|(place, _)| place).collect();
+        assert_eq!(places.len(), began.len());
+        assert_eq!(began.iter().filter(|(_, taken)| *taken).count(), 1);
+    }
+
+    #[test]
     fn rows_are_appended_and_files_replaced_whole() -> Result<(), RunError> {
         let folder = tempfile::tempdir().expect("a folder");
         let store = RunStore::create(&folder.path().join("deep/run"))?;
-        store.append("ledger.jsonl", &[1, 2])?;
-        store.append("ledger.jsonl", &[3])?;
+        store.append(LEDGER, &[1, 2])?;
+        store.append(LEDGER, &[3])?;
         store.write("summary.json", b"a")?;
         store.write("summary.json", b"b")?;
         let read = |name| fs::read_to_string(store.path(name)).expect("written");
         assert_eq!(
-            (read("ledger.jsonl"), read("summary.json")),
+            (read(LEDGER), read("summary.json")),
             ("1\n2\n3\n".into(), "b".into())
         );
         Ok(())
