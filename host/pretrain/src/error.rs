@@ -30,6 +30,12 @@ pub enum PretrainError {
         /// The place.
         path: PathBuf,
     },
+    /// Another process is at work on it.
+    #[error("`{}` is in use by another pretraining", path.display())]
+    Busy {
+        /// The folder of the stages.
+        path: PathBuf,
+    },
     /// What is half done there was begun otherwise.
     #[error("`{}` holds the stages of another pretraining: its `{field}` differs", path.display())]
     OtherPretraining {
@@ -55,6 +61,9 @@ impl PretrainError {
             PretrainError::Model(error) => error.hint(),
             PretrainError::Train(error) => error.hint(),
             PretrainError::Occupied { .. } => Some("name another folder with `--out`".to_owned()),
+            PretrainError::Busy { .. } => {
+                Some("wait until it is done, or name another folder with `--out`".to_owned())
+            }
             PretrainError::OtherPretraining { path, .. } | PretrainError::Damaged { path, .. } => {
                 let folder = if path.is_dir() {
                     path.as_path()

@@ -60,8 +60,9 @@ impl Work {
     /// What a step costs, in drawn and judged pictures of the language model's training.
     fn cost(&self, recipe: &Recipe) -> f64 {
         match self {
-            Work::Decoder | Work::Encoder => 0.5 * recipe.tokenizer.batch as f64,
-            Work::Eye => 0.2 * recipe.eye.images as f64,
+            Work::Decoder => 2.1 * recipe.tokenizer.batch as f64,
+            Work::Encoder => 0.6 * recipe.tokenizer.batch as f64,
+            Work::Eye => 0.35 * recipe.eye.images as f64,
             Work::Language(part) => {
                 let language = &recipe.language[*part];
                 // A judged picture has several questions and a description.

@@ -108,7 +108,7 @@ impl Default for Recipe {
         let drawing = DrawingRecipe {
             samples: 96,
             weight: 1.5,
-            wrong_captions: 0.35,
+            wrong_captions: 0.25,
             dropped_captions: 0.1,
             single_objects: 0.12,
             object_weight: 6.0,
@@ -123,14 +123,14 @@ impl Default for Recipe {
             description_weight: 0.5,
         };
         let first = LanguageRecipe {
-            steps: 1500,
+            steps: 1700,
             learning_rate: 2e-3,
             drawing: drawing.clone(),
             judging: judging.clone(),
             eye_weight: 0.3,
         };
         let second = LanguageRecipe {
-            steps: 1000,
+            steps: 1300,
             learning_rate: 1.2e-3,
             drawing: DrawingRecipe {
                 samples: 64,

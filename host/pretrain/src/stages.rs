@@ -1,7 +1,7 @@
 //! What is finished of a pretraining, on disk: a checkpoint a stage, so that the next run of the
 //! same command goes on after the last one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use crate::recipe::Recipe;
 
 const PLAN: &str = "pretraining.json";
 const TIMINGS: &str = "timings.jsonl";
+const LOCK: &str = "lock";
 
 /// What a pretraining depends on; whatever goes on with one must have the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,11 +40,15 @@ pub struct StageTime {
 /// The folder of a pretraining's stages.
 pub(crate) struct Stages {
     folder: PathBuf,
+    /// Held while this process works in the folder.
+    lock: File,
 }
 
 impl Stages {
     /// Opens the folder, or makes it; what is there must be of the same plan.
     pub(crate) fn open(folder: PathBuf, plan: &Plan) -> Result<Stages, PretrainError> {
+        fs::create_dir_all(&folder).map_err(PretrainError::io("write", &folder))?;
+        let lock = locked(&folder)?;
         let path = folder.join(PLAN);
         if path.exists() {
             let bytes = fs::read(&path).map_err(PretrainError::io("read", &path))?;
@@ -64,13 +69,12 @@ impl Stages {
                 });
             }
         } else {
-            fs::create_dir_all(&folder).map_err(PretrainError::io("write", &folder))?;
             let bytes = serde_json::to_vec_pretty(plan).map_err(std::io::Error::from);
             bytes
                 .and_then(|bytes| fs::write(&path, bytes))
                 .map_err(PretrainError::io("write", path))?;
         }
-        Ok(Stages { folder })
+        Ok(Stages { folder, lock })
     }
 
     /// The folder of a stage's checkpoint.
@@ -95,18 +99,22 @@ impl Stages {
             .map_err(PretrainError::io("write", path))
     }
 
-    /// How long the stages took, over all runs of the command.
+    /// How long the stages took, over all runs of the command. One that was interrupted while it
+    /// was saved has been taken and noted again: its last time holds.
     pub(crate) fn times(&self) -> Result<Vec<StageTime>, PretrainError> {
         let path = self.folder.join(TIMINGS);
         let text = fs::read_to_string(&path).map_err(PretrainError::io("read", &path))?;
-        text.lines()
-            .map(|line| {
+        let mut times: Vec<StageTime> = Vec::new();
+        for line in text.lines() {
+            let time: StageTime =
                 serde_json::from_str(line).map_err(|error| PretrainError::Damaged {
                     path: path.clone(),
                     reason: error.to_string(),
-                })
-            })
-            .collect()
+                })?;
+            times.retain(|earlier| earlier.stage != time.stage);
+            times.push(time);
+        }
+        Ok(times)
     }
 
     /// Puts the last stage's checkpoint, with `files` added, in the place of `out`, which is absent
@@ -126,7 +134,21 @@ impl Stages {
             fs::remove_dir(out).map_err(PretrainError::io("write", out))?;
         }
         fs::rename(&checkpoint, out).map_err(PretrainError::io("write", out))?;
+        drop(self.lock);
         fs::remove_dir_all(&self.folder).map_err(PretrainError::io("remove", self.folder))
+    }
+}
+
+/// The folder's lock, if no other process holds it.
+fn locked(folder: &Path) -> Result<File, PretrainError> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(PretrainError::io("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(PretrainError::Busy {
+            path: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(PretrainError::io("lock", path)(error)),
     }
 }
 

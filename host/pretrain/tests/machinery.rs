@@ -114,6 +114,17 @@ fn what_is_there_of_another_pretraining_is_left_alone() {
 }
 
 #[test]
+fn two_do_not_work_on_one_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("model");
+    let first = pretrain(&out, 1, &short(1), &mut Stages::default()).expect("pretrained");
+    let second = || pretrain(&out, 1, &short(1), &mut Stages::default()).map(|_| ());
+    assert!(matches!(second(), Err(PretrainError::Busy { .. })));
+    drop(first);
+    second().expect("nobody is at work any more");
+}
+
+#[test]
 fn every_loss_falls() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut recipe = short(30);
