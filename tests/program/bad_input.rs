@@ -154,6 +154,28 @@ fn checkpoints() {
             expected: &["config.json"],
         },
     );
+    for (from, to, field) in [
+        ("0.00392156862745098", "1", "rescale_factor"),
+        (
+            "\"do_normalize\": true",
+            "\"do_normalize\": false",
+            "do_normalize",
+        ),
+        (
+            "image_mean\": [\n  0.5",
+            "image_mean\": [\n  0.48",
+            "image_mean",
+        ),
+    ] {
+        spoil(
+            &edit("preprocessor_config.json", from, to),
+            &Case {
+                name: field,
+                arguments: run,
+                expected: &["preprocessor_config.json", field],
+            },
+        );
+    }
     spoil(
         &edit("tokenizer.json", "<begin_of_image>", "<begin_of_picture>"),
         &Case {
@@ -190,8 +212,11 @@ fn strategies() {
     );
     write("filter.txt", b"");
     fs::create_dir(place.path().join("folder.wasm")).expect("a folder");
-    let a = |strategy: &'static str| ["run", "--strategy", strategy];
+    fn a(strategy: &str) -> [&str; 3] {
+        ["run", "--strategy", strategy]
+    }
     let script = crate::support::repository_path("scripts/filter.rhai");
+    let interpreter = crate::support::repository_path("plugins/rhai.wasm");
     check_all(
         place.path(),
         &[
@@ -249,6 +274,11 @@ fn strategies() {
                 name: "an unknown builtin",
                 arguments: &a("builtin:replai"),
                 expected: &["replai", "did you mean", "replay"],
+            },
+            Case {
+                name: "the interpreter of scripts",
+                arguments: &a(&interpreter),
+                expected: &["rhai.wasm", "interpreter", "PATH.rhai"],
             },
             Case {
                 name: "two for one role",
@@ -338,6 +368,11 @@ fn options() {
                 expected: &["guidance", "-1"],
             },
             Case {
+                name: "endless guidance below 0",
+                arguments: &["score", "--guidance", "-inf"],
+                expected: &["guidance", "-inf"],
+            },
+            Case {
                 name: "an unknown objective",
                 arguments: &["run", "--objective", "ppo"],
                 expected: &["--objective", "ppo", "dpo"],
@@ -375,7 +410,7 @@ fn options() {
             Case {
                 name: "more prompts than the world has",
                 arguments: &["run", "--prompts", "5000"],
-                expected: &["`--prompts` is 5000", "4968"],
+                expected: &["`--prompts` is 5000", "4950"],
             },
             Case {
                 name: "guidance without end",
@@ -399,6 +434,7 @@ fn prompt_files() {
     };
     write("empty.txt", b"");
     write("blank.txt", b"\n  \n\t\n");
+    write("unseen.txt", "\u{200b}\n\u{feff}\n".as_bytes());
     write("latin1.txt", b"a red circle\na gr\xfcn square\n");
     write("special.txt", b"a red <begin_of_image>\n");
     let score = |file: &'static str| ["score", "--prompts", file];
@@ -430,6 +466,16 @@ fn prompt_files() {
                 name: "blank",
                 arguments: &score("blank.txt"),
                 expected: &["blank.txt", "no prompt"],
+            },
+            Case {
+                name: "nothing to be seen",
+                arguments: &score("unseen.txt"),
+                expected: &["unseen.txt", "no prompt"],
+            },
+            Case {
+                name: "a folder to draw from",
+                arguments: &["draw", "--prompts", "folder.txt", "--out", "sheet.png"],
+                expected: &["folder.txt", "not a regular file"],
             },
             Case {
                 name: "not UTF-8",
@@ -478,6 +524,11 @@ fn places() {
                 name: "a sheet below a file",
                 arguments: &["draw", "--prompts", "a ring", "--out", "file/sheet.png"],
                 expected: &["file/sheet.png"],
+            },
+            Case {
+                name: "a sheet in no folder",
+                arguments: &["draw", "--prompts", "a ring", "--out", "no/sheet.png"],
+                expected: &["no/sheet.png", "no folder"],
             },
             Case {
                 name: "below a file",

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod effect;
+mod pretrain;
 mod runs;
 mod strategies;
 mod support;

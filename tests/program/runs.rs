@@ -184,8 +184,10 @@ fn a_model_of_another_world_is_refused_before_anything_is_written() {
 #[test]
 fn a_run_goes_on_when_nobody_reads_what_it_prints() {
     let folder = folder();
+    // A strategy that logs: that, too, is lost.
+    let plugin = repository_path("plugins/curriculum.wasm");
     let status = std::process::Command::new(env!("CARGO_BIN_EXE_sc-host"))
-        .args(["run", "--out", "out"])
+        .args(["run", "--out", "out", "--strategy", &plugin])
         .args(crate::support::SMALL)
         .current_dir(folder.path())
         .stdout(std::process::Stdio::null())
@@ -199,6 +201,26 @@ fn a_run_goes_on_when_nobody_reads_what_it_prints() {
         .expect("the program starts");
     assert!(status.success());
     assert!(folder.path().join("out/summary.json").is_file());
+}
+
+/// Whoever reads a cut output must learn why it is cut.
+#[test]
+fn output_that_cannot_be_written_is_named() {
+    let folder = folder();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sc-host"))
+        .args(["model", "info", "--json"])
+        .current_dir(folder.path())
+        .stdout(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("/dev/full"),
+        )
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("standard output"), "{stderr}");
 }
 
 #[test]

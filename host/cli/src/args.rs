@@ -91,7 +91,7 @@ pub struct Basics {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Guidance {
     /// Classifier-free guidance [default: the model's own].
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(long, value_name = "W", allow_hyphen_values = true)]
     pub guidance: Option<f64>,
 }
 
@@ -122,11 +122,11 @@ pub struct RunArguments {
     /// Images a prompt [default: 5].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub images_per_prompt: Option<u32>,
-    /// Passes over a round's examples [default: 6].
+    /// Passes over a round's examples [default: 9].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub epochs: Option<u32>,
     /// Peak learning rate [default: 6e-4].
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     pub learning_rate: Option<f64>,
     /// Held-out prompts to draw for before and after the run, and labelled images to judge; rounds
     /// are measured on 400 at most [default: 1000].
@@ -221,6 +221,14 @@ pub struct PretrainArguments {
         allow_negative_numbers = true
     )]
     pub steps: f64,
+    /// Held-out prompts to draw for at the end, and labelled renders to judge.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2000,
+        allow_negative_numbers = true
+    )]
+    pub evaluate: u32,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -50,5 +50,7 @@ fn start_log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
+        // Nobody reads stderr: it would be told so, and that failure ends the program.
+        .log_internal_errors(false)
         .init();
 }

@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use anyhow::Context;
 use sc_core::prompt::Prompt;
+use sc_core::text::is_blank;
 use sc_model::JanusModel;
 
 use crate::failure::Mistake;
@@ -60,7 +61,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
     let prompts: Vec<Prompt> = text
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty())
+        .filter(|line| !is_blank(line))
         .zip(0..)
         .map(|(line, id)| prompt(line, id))
         .collect();

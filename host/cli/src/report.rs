@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use anyhow::Context;
 use sc_core::metrics::Share;
 use sc_model::info::ModelInfo;
 use sc_model::verify::Report;
@@ -15,14 +16,20 @@ use crate::terminal::printable;
 pub fn json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&line)?;
-    Ok(stdout.flush()?)
+    print(&line)
 }
 
 /// Prints text for people on stdout.
 pub fn text(text: &str) -> anyhow::Result<()> {
-    Ok(io::stdout().lock().write_all(printable(text).as_bytes())?)
+    print(printable(text).as_bytes())
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")
 }
 
 /// `45.7 % [42.6, 48.8]`
@@ -36,6 +43,14 @@ pub fn share(share: &Share) -> String {
         share.low * 100.0,
         share.high * 100.0
     )
+}
+
+/// The change in points, `+4.5`; nothing where one of the two is not known.
+fn change(before: &Share, after: &Share) -> String {
+    if before.n == 0 || after.n == 0 {
+        return String::new();
+    }
+    format!("{:+.1}", (after.value - before.value) * 100.0)
 }
 
 /// The figures before and after, a line each, with the change in points.
@@ -65,13 +80,13 @@ pub fn before_after(before: &Figures, after: &Figures) -> String {
     let mut table = format!("{:24}{:24}{:24}{:>8}\n", "", "before", "after", "change");
     for (name, before, after) in rows {
         if let (Some(before), Some(after)) = (before, after) {
+            let change = change(&before, &after);
             // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
-                "{name:24}{:24}{:24}{:>+8.1}",
+                "{name:24}{:24}{:24}{change:>8}",
                 share(&before),
                 share(&after),
-                (after.value - before.value) * 100.0
             );
         }
     }
@@ -179,4 +194,17 @@ pub fn model_info(info: &ModelInfo) -> String {
         .into_iter()
         .map(|(name, fact)| format!("{name:24}{fact}\n"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_from_or_to_nothing_known_is_not_shown() {
+        let (known, other, unknown) = (Share::of(1, 4), Share::of(3, 4), Share::of(0, 0));
+        assert_eq!(change(&known, &other), "+50.0");
+        assert_eq!(change(&known, &unknown), "");
+        assert_eq!(change(&unknown, &known), "");
+    }
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use sc_core::candidate::Verdict;
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
+use sc_core::text::is_blank;
 use sc_model::UnifiedModel;
 use sc_run::generation::{Order, draw_and_judge};
 use sc_run::pictures::{Shown, sheet};
@@ -51,6 +52,20 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
         return Err(Mistake::error(
             format!("`--out {}` is there already", arguments.out.display()),
             "give another name, or move it away",
+        ));
+    }
+    let folder = match arguments.out.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Mistake::error(
+            format!(
+                "`--out {}`: there is no folder `{}`",
+                arguments.out.display(),
+                folder.display()
+            ),
+            "make the folder first, or name another",
         ));
     }
     let model = model_choice::load(arguments.basics.model.as_deref())?;
@@ -106,13 +121,13 @@ fn line(image: &DrawnImage<'_>) -> String {
     format!("{verdict}  p-yes {:.3}  {}\n", image.p_yes, image.prompt)
 }
 
-/// Prompts from files where there is one of that name, else the texts themselves.
+/// Prompts from files where there is something of that name, else the texts themselves.
 fn asked_for(given: &[String]) -> anyhow::Result<Vec<Prompt>> {
     let mut all: Vec<Prompt> = Vec::new();
     for text in given {
-        if Path::new(text).is_file() {
+        if Path::new(text).exists() {
             all.extend(prompts::read(Path::new(text))?);
-        } else if text.trim().is_empty() {
+        } else if is_blank(text) {
             return Err(Mistake::error(
                 format!("`--prompts {text:?}` holds no prompt"),
                 "give a prompt, or a file with one prompt a line",

@@ -1,7 +1,7 @@
 //! `sc-host run`: a model improves itself.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use sc_model::{JanusModel, UnifiedModel};
@@ -40,11 +40,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance.guidance)?;
     let task = TinyWorld::new();
     check_fit(&settings, &model, &task)?;
-    let out = match &arguments.out {
-        Some(out) => out.clone(),
-        None => first_free(Path::new("runs")),
+    let store = match &arguments.out {
+        Some(out) => RunStore::create(out)?,
+        None => RunStore::create_numbered(Path::new("runs"))?,
     };
-    let store = RunStore::create(&out)?;
+    let out = store.root();
     let configuration = ResolvedConfiguration {
         program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
         model: model_choice::name(arguments.basics.model.as_deref()),
@@ -76,7 +76,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         })?;
     } else {
         let summary = improve(ingredients, &mut ForPeople::new())?;
-        report::text(&told(&summary, &out))?;
+        report::text(&told(&summary, out))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -158,14 +158,6 @@ fn check_fit(settings: &RunSettings, model: &JanusModel, world: &TinyWorld) -> a
         ));
     }
     Ok(())
-}
-
-/// The first of `folder`/1, `folder`/2, … that is not there.
-fn first_free(folder: &Path) -> PathBuf {
-    (1_u32..)
-        .map(|number| folder.join(number.to_string()))
-        .find(|place| !place.exists())
-        .unwrap_or_else(|| folder.to_owned())
 }
 
 fn told(summary: &Summary, out: &Path) -> String {

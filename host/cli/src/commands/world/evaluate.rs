@@ -39,15 +39,7 @@ struct AtGuidance {
 }
 
 pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
-    if !(1..=MOST_EVALUATED).contains(&arguments.evaluate) {
-        return Err(Mistake::error(
-            format!(
-                "`--evaluate` is {}; expected 1 to {MOST_EVALUATED}",
-                arguments.evaluate
-            ),
-            "1000 gives intervals of about three points to either side",
-        ));
-    }
+    let n = evaluated(arguments.evaluate)?;
     let model = model_choice::load(arguments.basics.model.as_deref())?;
     let asked: Vec<Option<f64>> = match &arguments.guidance[..] {
         [] => vec![None],
@@ -57,12 +49,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         .into_iter()
         .map(|guidance| model_choice::guidance(&model, guidance))
         .collect::<anyhow::Result<Vec<f64>>>()?;
-    let figures = measured(
-        &model,
-        arguments.basics.seed,
-        arguments.evaluate as usize,
-        &guidances,
-    )?;
+    let figures = measured(&model, arguments.basics.seed, n, &guidances)?;
     if arguments.basics.json {
         report::json_line(&Measured {
             model: model_choice::name(arguments.basics.model.as_deref()),
@@ -72,6 +59,17 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         report::text(&figures.tables())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The n of `--evaluate`, if it is one to measure on.
+pub fn evaluated(n: u32) -> anyhow::Result<usize> {
+    if !(1..=MOST_EVALUATED).contains(&n) {
+        return Err(Mistake::error(
+            format!("`--evaluate` is {n}; expected 1 to {MOST_EVALUATED}"),
+            "1000 gives intervals of about three points to either side",
+        ));
+    }
+    Ok(n as usize)
 }
 
 /// Measures a model on `n` held-out prompts and `n` labelled renders.

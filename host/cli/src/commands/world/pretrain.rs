@@ -13,14 +13,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::args::PretrainArguments;
-use crate::commands::world::evaluate::{WorldFigures, measured};
+use crate::commands::world::evaluate::{WorldFigures, evaluated, measured};
 use crate::failure::Mistake;
 use crate::terminal::say;
 use crate::{report, watch};
 
-/// Held-out prompts and labelled renders that the result is measured on.
-const EVALUATED: usize = 2000;
-/// Where it is measured.
+/// Where the result is measured.
 const GUIDANCES: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 5.0];
 /// The seed of that: apart from the pretraining's, so that models of several seeds are compared on
 /// the same prompts.
@@ -59,6 +57,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> anyhow::Result<ExitCode> {
             "1 is the whole recipe; 0.01 tries the machinery",
         ));
     }
+    let n = evaluated(arguments.evaluate)?;
     let recipe = match arguments.steps {
         1.0 => Recipe::default(),
         share => Recipe::default().scaled(share),
@@ -66,7 +65,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new();
     let pretrained = sc_pretrain::pretrain(&arguments.out, arguments.seed, &recipe, &mut bar)?;
     bar.finish();
-    let figures = measured(&pretrained.model, EVALUATION_SEED, EVALUATED, &GUIDANCES)?;
+    let figures = measured(&pretrained.model, EVALUATION_SEED, n, &GUIDANCES)?;
     let parameters = pretrained.model.parameters();
     let times = pretrained.times.clone();
     let provenance = Provenance {
