@@ -189,7 +189,8 @@ impl JanusModel {
 
     /// The language model's inputs for images [B, patches, hidden].
     pub(super) fn image_features(&self, network: &Network, pixels: &Tensor) -> Result<Tensor> {
-        Ok(if self.kernels {
+        // The kernel hands no gradient back to the pixels: where one is wanted, the general path.
+        Ok(if self.kernels && !pixels.track_op() {
             kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
         } else {
             network.image_features(pixels)?
