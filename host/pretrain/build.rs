@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 const CRATES: [&str; 5] = ["core", "model", "pretrain", "train", "world"];
+/// Settings of the checkpoint, beside the sources.
+const SETTINGS: &str = "pretrain/checkpoint";
 
 fn main() -> std::io::Result<()> {
     let host = Path::new("..");
     let mut files = Vec::new();
-    for name in CRATES {
-        let sources = host.join(name).join("src");
-        println!("cargo::rerun-if-changed={}", sources.display());
-        collect(&sources, &mut files)?;
+    let sources = CRATES.map(|name| host.join(name).join("src"));
+    for folder in sources.into_iter().chain([host.join(SETTINGS)]) {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        collect(&folder, &mut files)?;
     }
     files.sort();
     let mut hasher = Sha256::new();

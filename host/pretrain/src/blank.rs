@@ -48,8 +48,10 @@ const SPECIAL: [&str; 8] = [
 /// Words of questions and answers that no prompt has.
 const ANSWERS: [&str; 3] = ["yes", "no", "describe"];
 
-/// Dimensions of the codebook in which colours lie, and from which on shapes do.
+/// Dimension of the codebook in which white lies, and the code that means nothing; colours lie
+/// before it.
 const WHITE_AXIS: usize = 3;
+/// Dimension from which on shapes lie.
 const SHAPE_AXES: usize = 4;
 
 /// Writes the untrained checkpoint to the folder `to`, which it makes.
@@ -72,7 +74,7 @@ pub(crate) fn write(to: &Path, seed: u64) -> Result<(), PretrainError> {
 }
 
 /// Every word of the world's prompts and questions, each once.
-fn words() -> Vec<&'static str> {
+fn words() -> Vec<String> {
     let numbers = Number::ALL.map(Number::word);
     let colours = Colour::ALL.map(Colour::word);
     let relations = Relation::ALL.map(Relation::words);
@@ -90,16 +92,12 @@ fn words() -> Vec<&'static str> {
     );
     all.extend(relations.iter().flat_map(|words| words.split(' ')));
     // What is left of a question without its prompt.
-    let questions: Vec<String> = Wording::ALL.map(|wording| wording.question("")).to_vec();
-    let mut known: Vec<&'static str> = Vec::new();
+    let questions = Wording::ALL.map(|wording| wording.question(""));
+    all.extend(questions.iter().flat_map(|question| question.split(' ')));
+    let mut known: Vec<String> = Vec::new();
     for word in all {
-        if !known.contains(&word) {
-            known.push(word);
-        }
-    }
-    for word in questions.iter().flat_map(|question| question.split(' ')) {
-        if !word.is_empty() && !known.contains(&word) {
-            known.push(word.to_owned().leak());
+        if !word.is_empty() && !known.iter().any(|known| known == word) {
+            known.push(word.to_owned());
         }
     }
     known
@@ -108,7 +106,7 @@ fn words() -> Vec<&'static str> {
 /// `tokenizer.json`: words split at blanks; the rest of the vocabulary is reserved.
 fn tokenizer(vocabulary: usize) -> Value {
     let mut ids: Vec<String> = SPECIAL.map(str::to_owned).to_vec();
-    ids.extend(words().into_iter().map(str::to_owned));
+    ids.extend(words());
     let reserved = ids.len()..vocabulary;
     ids.extend(reserved.map(|id| format!("<reserved {id}>")));
     let vocabulary: serde_json::Map<String, Value> = ids

@@ -57,7 +57,7 @@ enum Work {
 }
 
 impl Work {
-    /// What a step costs, in drawn and judged pictures of the language model's training.
+    /// What a step costs, in pictures drawn in the language model's training.
     fn cost(&self, recipe: &Recipe) -> f64 {
         match self {
             Work::Decoder => 2.1 * recipe.tokenizer.batch as f64,
@@ -148,6 +148,8 @@ pub fn pretrain(
     let mut folder = out.as_os_str().to_os_string();
     folder.push(".stages");
     let kept = Stages::open(PathBuf::from(folder), &plan)?;
+    // A damaged record is found before a stage is taken.
+    kept.times()?;
     let stages = stages_of(recipe);
     let finished = stages.iter().rposition(|stage| kept.has(&stage.name));
     let next = finished.map_or(0, |last| last + 1);
@@ -171,7 +173,7 @@ pub fn pretrain(
         let mut progress = Progress::new(watcher);
         take(stage, &model, recipe, seed, &mut progress)?;
         let (loss_first, loss_last) = progress.first_and_last();
-        kept.note(&StageTime {
+        kept.note(StageTime {
             stage: stage.name.clone(),
             seconds: began.elapsed().as_secs_f64(),
             loss_first,

@@ -77,7 +77,7 @@ pub struct DrawingRecipe {
     pub wrong_captions: f64,
     /// Share of captions replaced by padding, for guidance.
     pub dropped_captions: f64,
-    /// Share of pictures with a single object.
+    /// Share of pictures for prompts that ask for one object, beside those among all prompts.
     pub single_objects: f64,
     /// Weight of an object's token at the start; a white cell's token has 1.
     pub object_weight: f64,
@@ -93,7 +93,7 @@ pub struct JudgingRecipe {
     pub images: usize,
     /// Questions in the words of a verdict about each picture.
     pub matches: usize,
-    /// Questions in other words: two paraphrases and the contradiction, in turns.
+    /// Questions in other words: one of two paraphrases or the contradiction, drawn at random.
     pub other_wordings: usize,
     /// Questions whether something is there.
     pub presences: usize,

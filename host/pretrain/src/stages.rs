@@ -2,7 +2,6 @@
 //! same command goes on after the last one.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,8 @@ use crate::error::PretrainError;
 use crate::recipe::Recipe;
 
 const PLAN: &str = "pretraining.json";
-const TIMINGS: &str = "timings.jsonl";
+const TIMINGS: &str = "timings.json";
+const NEW_TIMINGS: &str = "timings.json.new";
 const LOCK: &str = "lock";
 
 /// What a pretraining depends on; whatever goes on with one must have the same.
@@ -87,34 +87,31 @@ impl Stages {
         self.checkpoint(stage).is_dir()
     }
 
-    /// Notes how long a stage took.
-    pub(crate) fn note(&self, time: &StageTime) -> Result<(), PretrainError> {
-        let path = self.folder.join(TIMINGS);
-        let mut line = serde_json::to_vec(time)
+    /// Notes how long a stage took: the file appears whole. A stage that was interrupted while it
+    /// was saved is taken and noted again.
+    pub(crate) fn note(&self, time: StageTime) -> Result<(), PretrainError> {
+        let mut times = self.times()?;
+        times.retain(|earlier| earlier.stage != time.stage);
+        times.push(time);
+        let (path, fresh) = (self.folder.join(TIMINGS), self.folder.join(NEW_TIMINGS));
+        serde_json::to_vec_pretty(&times)
             .map_err(std::io::Error::from)
-            .map_err(PretrainError::io("write", &path))?;
-        line.push(b'\n');
-        let open = File::options().create(true).append(true).open(&path);
-        open.and_then(|mut file| file.write_all(&line))
+            .and_then(|bytes| fs::write(&fresh, bytes))
+            .and_then(|()| fs::rename(&fresh, &path))
             .map_err(PretrainError::io("write", path))
     }
 
-    /// How long the stages took, over all runs of the command. One that was interrupted while it
-    /// was saved has been taken and noted again: its last time holds.
+    /// How long the finished stages took, over all runs of the command.
     pub(crate) fn times(&self) -> Result<Vec<StageTime>, PretrainError> {
         let path = self.folder.join(TIMINGS);
-        let text = fs::read_to_string(&path).map_err(PretrainError::io("read", &path))?;
-        let mut times: Vec<StageTime> = Vec::new();
-        for line in text.lines() {
-            let time: StageTime =
-                serde_json::from_str(line).map_err(|error| PretrainError::Damaged {
-                    path: path.clone(),
-                    reason: error.to_string(),
-                })?;
-            times.retain(|earlier| earlier.stage != time.stage);
-            times.push(time);
+        if !path.exists() {
+            return Ok(Vec::new());
         }
-        Ok(times)
+        let bytes = fs::read(&path).map_err(PretrainError::io("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|error| PretrainError::Damaged {
+            path,
+            reason: error.to_string(),
+        })
     }
 
     /// Puts the last stage's checkpoint, with `files` added, in the place of `out`, which is absent

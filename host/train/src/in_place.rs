@@ -24,6 +24,8 @@ pub(crate) struct Step {
 /// moment ← β·moment + (1 − β)·(clip·gradient)^power
 struct Moment {
     beta: f32,
+    /// 1 − β, which f32 would round otherwise.
+    fresh: f32,
     clip: f32,
     square: bool,
 }
@@ -46,6 +48,7 @@ pub(crate) fn step(
 ) -> Result<()> {
     let moment = |beta: f64, square| Moment {
         beta: beta as f32,
+        fresh: (1.0 - beta) as f32,
         clip: by.clip as f32,
         square,
     };
@@ -110,7 +113,6 @@ impl InplaceOp2 for Moment {
     ) -> Result<()> {
         let moment = slice_mut(moment, moment_layout)?;
         let gradient = slice(gradient, gradient_layout)?;
-        let fresh = 1.0 - self.beta;
         for (moment, gradient) in moment.iter_mut().zip(gradient) {
             let gradient = gradient * self.clip;
             let value = if self.square {
@@ -118,7 +120,7 @@ impl InplaceOp2 for Moment {
             } else {
                 gradient
             };
-            *moment = *moment * self.beta + value * fresh;
+            *moment = *moment * self.beta + value * self.fresh;
         }
         Ok(())
     }

@@ -59,8 +59,8 @@ pub fn presence_question(spec: &Spec) -> String {
     format!("is there {spec} ?")
 }
 
-/// Whether a picture has exactly so many of each group's kind, and the relation, whatever else it
-/// has. A relation holds if it does for any two objects of the kinds.
+/// Whether a picture has what is asked for, whatever else it has: exactly so many of each group's
+/// kind, or, where a relation is asked for, any two objects of the kinds that stand so.
 pub fn is_present(spec: &Spec, reading: &Reading) -> bool {
     let of = |object: ObjectSpec| {
         let fits = move |placed: &&PlacedObject| {

@@ -25,14 +25,7 @@ fn finite_words(logits: &[f32]) -> Result<()> {
 impl JanusModel {
     /// Answers to rows of ids, each about its image.
     pub(super) fn answer_rows(&self, pixels: &Tensor, rows: &[Vec<u32>]) -> Result<Vec<Answer>> {
-        let images = self.check_pixels(pixels)?;
-        if images != rows.len() {
-            return Err(Error::argument(
-                "number of images",
-                images,
-                format!("{}, as many as questions", rows.len()),
-            ));
-        }
+        self.check_images(pixels, rows.len(), "questions")?;
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
         let portion = self.portion(longest);
         let mut answers = Vec::with_capacity(rows.len());
@@ -53,14 +46,7 @@ impl JanusModel {
     /// # Errors
     /// When the counts or sizes differ, a question holds a special token, or the device fails.
     pub fn question_logits(&self, pixels: &Tensor, questions: &[String]) -> Result<Tensor> {
-        let images = self.check_pixels(pixels)?;
-        if images != questions.len() {
-            return Err(Error::argument(
-                "number of images",
-                images,
-                format!("{}, as many as questions", questions.len()),
-            ));
-        }
+        self.check_images(pixels, questions.len(), "questions")?;
         let rows = questions
             .iter()
             .map(|question| self.text.ask_ids(question))

@@ -147,6 +147,19 @@ impl JanusModel {
         }
     }
 
+    /// Checks the pixels of `count` images, one for each of `what`.
+    fn check_images(&self, pixels: &Tensor, count: usize, what: &str) -> Result<()> {
+        let images = self.check_pixels(pixels)?;
+        if images != count {
+            return Err(Error::argument(
+                "number of images",
+                images,
+                format!("{count}, as many as {what}"),
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
         let vq = &self.config.vq;
         if tokens.len() != vq.tokens() {

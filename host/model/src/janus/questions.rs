@@ -71,14 +71,7 @@ impl JanusModel {
         pixels: &Tensor,
         branches: &[Vec<Branch>],
     ) -> Result<Tensor> {
-        let images = self.check_pixels(pixels)?;
-        if images != branches.len() {
-            return Err(Error::argument(
-                "number of images",
-                images,
-                format!("{}, as many as lists of branches", branches.len()),
-            ));
-        }
+        self.check_images(pixels, branches.len(), "lists of branches")?;
         let prefix = self.text.image_prefix_ids()?;
         for branch in branches.iter().flatten() {
             self.check_branch(branch, prefix.len())?;
@@ -137,7 +130,10 @@ impl JanusModel {
             return Err(Error::argument(
                 "length of a branch",
                 ids.len(),
-                format!("at most {} after the image", text.positions - prefix),
+                format!(
+                    "at most {} after the image",
+                    text.positions.saturating_sub(prefix)
+                ),
             ));
         }
         match ids.iter().find(|id| **id as usize >= text.vocab) {

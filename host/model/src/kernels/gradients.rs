@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::gemm::{Lhs, Rhs, gemm};
+use super::math::add_all;
 use super::vectorised;
 
 /// Rows of a weight's gradient that one task sums.
@@ -53,7 +54,7 @@ impl<'a> Product<'a> {
     pub(super) fn bias(&self) -> Vec<f32> {
         let mut sum = vec![0.0; self.outputs.len()];
         for (outputs, _) in &self.sides {
-            add_rows(outputs, self.width, self.outputs.start, &mut sum);
+            add_columns(outputs, self.width, self.outputs.start, &mut sum);
         }
         sum
     }
@@ -87,8 +88,7 @@ pub(super) fn sum_shares(shares: impl IntoIterator<Item = Vec<Vec<f32>>>) -> Vec
     let mut sums = shares.next().unwrap_or_default();
     for share in shares {
         for (sum, share) in sums.iter_mut().zip(&share) {
-            let width = sum.len();
-            add_rows(share, width, 0, sum);
+            add_all(sum, share);
         }
     }
     sums
@@ -96,7 +96,7 @@ pub(super) fn sum_shares(shares: impl IntoIterator<Item = Vec<Vec<f32>>>) -> Vec
 
 vectorised! {
     /// Adds rows up: of each row of `width` as many values from `offset` as `sum` has.
-    pub(super) fn add_rows(rows: &[f32], width: usize, offset: usize, sum: &mut [f32]) {
+    fn add_columns(rows: &[f32], width: usize, offset: usize, sum: &mut [f32]) {
         for row in rows.chunks_exact(width) {
             for (sum, value) in sum.iter_mut().zip(&row[offset..]) {
                 *sum += value;

@@ -4,9 +4,9 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::attention::{Attended, Span, attend_backward};
-use super::gradients::{Product, add_rows, sum_shares, weight_gradients};
+use super::gradients::{Product, sum_shares, weight_gradients};
 use super::graph::Backward;
-use super::math::layer_norm_backward;
+use super::math::{add_rows, layer_norm_backward};
 use super::mlp::{Factors, Matrix, mlp_backward};
 use super::pool::Buffer;
 use super::tower::{BlockTrace, Task, heads, images_a_task};
@@ -176,7 +176,7 @@ impl TowerBackward {
         }
         blocks.reverse();
         let mut positions = vec![0.0; image];
-        add_rows(&d, image, 0, &mut positions);
+        add_rows(&d, &mut positions);
         let norms = norms.into_iter().rev().flatten();
         TaskFactors {
             d_embedded: d,

@@ -42,11 +42,9 @@ impl Image {
     }
 
     fn copy(&self) -> Image {
-        let mut values = Buffer::dirty(self.values.len());
-        values.copy_from_slice(&self.values);
         Image {
             side: self.side,
-            values,
+            values: Buffer::copy_of(&self.values),
         }
     }
 }
