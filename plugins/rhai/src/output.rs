@@ -7,10 +7,15 @@ use crate::exports::sc::strategy::{curriculum, data_filter, pair_selection, qual
 use crate::helpers::{Choice, Decision};
 use crate::sc::strategy::types::{Objective, Sampling};
 
+/// Most characters of a wrong value that a message shows.
+const SHOWN: usize = 40;
+
 fn wrong(place: &str, expected: &str, found: &Dynamic) -> String {
     let found = match found.type_name() {
-        "()" => "nothing",
-        other => other.rsplit("::").next().unwrap_or(other),
+        "()" => "nothing".to_owned(),
+        "i64" | "f64" | "bool" => found.to_string(),
+        "string" => format!("{:?}", found.to_string().chars().take(SHOWN).collect::<String>()),
+        other => other.rsplit("::").next().unwrap_or(other).to_owned(),
     };
     format!("{place} must be {expected}, not {found}")
 }

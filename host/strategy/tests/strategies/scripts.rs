@@ -173,8 +173,9 @@ fn errors_of_scripts_carry_line_and_column() {
         ("\n\n throw \"too bad\"", "line 3, column 2: too bad"),
         (
             "1",
-            "what `quality_gate` returns must be keep(reason), roll_back(reason) or stop(reason), not i64",
+            "what `quality_gate` returns must be keep(reason), roll_back(reason) or stop(reason), not 1",
         ),
+        ("\"ppo\"", "or stop(reason), not \"ppo\""),
         ("", "not nothing"),
         ("drop(\"x\")", "not drop(reason)"),
         ("keep(1)", "line 1, column 43: Function not found: keep"),
