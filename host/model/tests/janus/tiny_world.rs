@@ -58,17 +58,14 @@ fn assert_p_yes(answers: &[Answer], expected: &[f64]) {
     }
 }
 
-#[test]
-fn greedy_drawings_and_their_judgement() {
-    let model = load(&fixture("janus-tiny-world"));
-    let expected = expected();
+/// Draws greedily at guidance 1 and 2, judges what was drawn, and compares.
+fn check_greedy(model: &JanusModel, expected: &[Drawn], count: usize) {
     for guidance in [1.0, 2.0] {
         let cases: Vec<&Drawn> = expected
-            .drawings
             .iter()
             .filter(|drawn| drawn.guidance == guidance)
             .collect();
-        assert_eq!(cases.len(), 24);
+        assert_eq!(cases.len(), count);
         let requests: Vec<_> = cases.iter().map(|case| request(&case.prompt, 0)).collect();
         let sampling = Sampling {
             temperature: 0.0,
@@ -85,6 +82,21 @@ fn greedy_drawings_and_their_judgement() {
         let p_yes: Vec<f64> = cases.iter().map(|case| case.p_yes).collect();
         assert_p_yes(&answers, &p_yes);
     }
+}
+
+#[test]
+fn greedy_drawings_and_their_judgement() {
+    let model = load(&fixture("janus-tiny-world"));
+    check_greedy(&model, &expected().drawings, 24);
+}
+
+/// `shipped.json` is what transformers 5.23 drew with `models/tiny`, and how it judged that.
+#[test]
+fn the_shipped_model_draws_and_judges_as_in_transformers() {
+    let expected: Vec<Drawn> =
+        serde_json::from_str(include_str!("shipped.json")).expect("the values parse");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
+    check_greedy(&load(folder.as_ref()), &expected, 15);
 }
 
 #[test]
