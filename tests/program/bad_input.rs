@@ -497,6 +497,7 @@ fn places() {
     fs::create_dir(place.path().join("full")).expect("a folder");
     fs::write(place.path().join("full/notes.txt"), b"mine").expect("written");
     fs::write(place.path().join("file"), b"mine").expect("written");
+    std::os::unix::fs::symlink("file", place.path().join("link")).expect("a link");
     check_all(
         place.path(),
         &[
@@ -529,6 +530,26 @@ fn places() {
                 name: "a sheet in no folder",
                 arguments: &["draw", "--prompts", "a ring", "--out", "no/sheet.png"],
                 expected: &["no/sheet.png", "no folder"],
+            },
+            Case {
+                name: "a model in no name",
+                arguments: &["world", "pretrain", "--out", "full/.."],
+                expected: &["--out full/..", "name of a folder"],
+            },
+            Case {
+                name: "a model in this folder",
+                arguments: &["world", "pretrain", "--out", "."],
+                expected: &["--out .", "name of a folder"],
+            },
+            Case {
+                name: "a model in a link",
+                arguments: &["world", "pretrain", "--out", "link"],
+                expected: &["--out link", "is a link"],
+            },
+            Case {
+                name: "a model in a file",
+                arguments: &["world", "pretrain", "--out", "file"],
+                expected: &["--out file", "is a file"],
             },
             Case {
                 name: "below a file",

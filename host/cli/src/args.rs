@@ -199,6 +199,9 @@ pub struct EvaluateArguments {
     pub basics: Basics,
 }
 
+/// What a pretrained model is measured on, if nothing else is said.
+pub const PRETRAINED_EVALUATE: u32 = 2000;
+
 #[derive(Debug, Args)]
 pub struct PretrainArguments {
     /// Folder of the new checkpoint; must be absent or empty. What is finished is kept in
@@ -225,7 +228,7 @@ pub struct PretrainArguments {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 2000,
+        default_value_t = PRETRAINED_EVALUATE,
         allow_negative_numbers = true
     )]
     pub evaluate: u32,

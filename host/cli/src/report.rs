@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anyhow::Context;
 use sc_core::metrics::Share;
 use sc_model::info::ModelInfo;
 use sc_model::verify::Report;
 use sc_run::evaluation::Figures;
 use serde::Serialize;
 
+use crate::failure::Mistake;
 use crate::terminal::printable;
 
 /// Prints one JSON object as one line on stdout.
@@ -26,10 +26,14 @@ pub fn text(text: &str) -> anyhow::Result<()> {
 
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .context("cannot write to standard output")
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => Mistake::error(
+            format!("cannot write to standard output: {error}"),
+            "what the command leaves on disk is in its place; only what it prints is lost",
+        ),
+    })
 }
 
 /// `45.7 % [42.6, 48.8]`

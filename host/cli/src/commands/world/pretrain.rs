@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use sc_pretrain::{Recipe, SOURCE_DIGEST, StageTime, Watcher};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::args::PretrainArguments;
+use crate::args::{PRETRAINED_EVALUATE, PretrainArguments};
 use crate::commands::world::evaluate::{WorldFigures, evaluated, measured};
 use crate::failure::Mistake;
 use crate::terminal::say;
@@ -62,8 +62,9 @@ pub fn pretrain(arguments: &PretrainArguments) -> anyhow::Result<ExitCode> {
         1.0 => Recipe::default(),
         share => Recipe::default().scaled(share),
     };
+    let out = place(&arguments.out)?;
     let mut bar = Bar::new();
-    let pretrained = sc_pretrain::pretrain(&arguments.out, arguments.seed, &recipe, &mut bar)?;
+    let pretrained = sc_pretrain::pretrain(&out, arguments.seed, &recipe, &mut bar)?;
     bar.finish();
     let figures = measured(&pretrained.model, EVALUATION_SEED, n, &GUIDANCES)?;
     let parameters = pretrained.model.parameters();
@@ -72,12 +73,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> anyhow::Result<ExitCode> {
         what: "A tiny Janus that draws and judges the pictures of sc-host's tiny world.",
         trained_on: "Pictures rendered by the program for the world's training prompts. No other \
                      data, no other model's weights.",
-        command: format!("sc-host world pretrain --seed {}{}", arguments.seed, {
-            match arguments.steps {
-                1.0 => String::new(),
-                share => format!(" --steps {share}"),
-            }
-        }),
+        command: command(arguments),
         program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
         source: SOURCE_DIGEST,
         seed: arguments.seed,
@@ -98,13 +94,47 @@ pub fn pretrain(arguments: &PretrainArguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         report::json_line(&provenance)?;
     } else {
-        report::text(&format!(
-            "{}model: {}\n",
-            figures.tables(),
-            arguments.out.display()
-        ))?;
+        report::text(&format!("{}model: {}\n", figures.tables(), out.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was typed, but for the folder.
+fn command(arguments: &PretrainArguments) -> String {
+    let mut command = format!("sc-host world pretrain --seed {}", arguments.seed);
+    if arguments.steps != 1.0 {
+        command.push_str(&format!(" --steps {}", arguments.steps));
+    }
+    if arguments.evaluate != PRETRAINED_EVALUATE {
+        command.push_str(&format!(" --evaluate {}", arguments.evaluate));
+    }
+    command
+}
+
+/// The folder that `--out` names, which stages are kept beside and which appears at the end: this
+/// must be known to work before anything is trained.
+fn place(out: &Path) -> anyhow::Result<PathBuf> {
+    // Without a slash or a dot at the end.
+    let place: PathBuf = out.components().collect();
+    let refused = |problem: &str| {
+        Mistake::error(
+            format!(
+                "`--out {}` {problem}; expected the name of a folder that is absent or empty",
+                out.display()
+            ),
+            "name a new folder, such as `--out my-base`",
+        )
+    };
+    if place.file_name().is_none() {
+        return Err(refused("ends in no name"));
+    }
+    if place.is_symlink() {
+        return Err(refused("is a link"));
+    }
+    if place.is_file() {
+        return Err(refused("is a file"));
+    }
+    Ok(place)
 }
 
 fn digest(path: &Path) -> anyhow::Result<String> {
@@ -172,6 +202,11 @@ impl Watcher for Bar {
     fn stage(&mut self, name: &str, steps: usize, work: Range<f64>) {
         self.finish();
         self.bar = watch::bar(name, "steps", steps as u64);
+        if self.resumed_at.is_none() && work.start > 0.0 {
+            say(&format!(
+                "goes on with {name}; what comes before it is done"
+            ));
+        }
         self.resumed_at.get_or_insert(work.start);
         self.name = name.to_owned();
         self.steps = steps;
