@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::PromptHistory;
 use crate::prompt::Prompt;
 
 /// What the model said of an image that it drew itself.
@@ -40,6 +41,8 @@ pub struct Candidate {
 pub struct Group {
     /// The prompt that they were drawn for.
     pub prompt: Prompt,
+    /// The prompt's past, before this round.
+    pub history: PromptHistory,
     /// The candidates, by ascending `index`; after filtering there are gaps.
     pub candidates: Vec<Candidate>,
 }

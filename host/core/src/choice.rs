@@ -26,6 +26,8 @@ pub enum Choice {
         candidate: u32,
         /// Weight of the example in the loss, above 0.
         weight: f64,
+        /// Whether it is to be imitated; no objective yet takes images to be avoided.
+        desirable: bool,
     },
     /// A preferred and a dispreferred image of the same prompt (DPO).
     Pair {
@@ -50,11 +52,36 @@ pub enum Objective {
     Sft,
 }
 
-impl fmt::Display for Objective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Objective {
+    /// All that a run can train with.
+    pub const ALL: [Objective; 2] = [Objective::Dpo, Objective::Sft];
+
+    /// The name in the contract, on the command line and in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
             Objective::Dpo => "dpo",
             Objective::Sft => "sft",
-        })
+        }
+    }
+
+    /// The objective of that name.
+    pub fn from_name(name: &str) -> Option<Objective> {
+        Objective::ALL
+            .into_iter()
+            .find(|objective| objective.name() == name)
+    }
+
+    /// What it is computed on, by the contract's word: `targets` or `pairs`.
+    pub fn takes(self) -> &'static str {
+        match self {
+            Objective::Dpo => "pairs",
+            Objective::Sft => "targets",
+        }
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -17,7 +17,7 @@ pub struct PromptHistory {
     pub best_p_yes: f64,
     /// The last round that drew for this prompt, from 1.
     pub last_round: Option<u32>,
-    /// Rounds that trained on an image of this prompt.
+    /// Kept rounds that trained on an image of this prompt.
     pub times_trained: u32,
 }
 
@@ -59,6 +59,7 @@ mod tests {
                 category: "colour".into(),
                 tags: Vec::new(),
             },
+            history: PromptHistory::default(),
             candidates: candidates
                 .iter()
                 .zip(0..)

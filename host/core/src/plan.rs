@@ -22,24 +22,35 @@ impl Default for Sampling {
     }
 }
 
-/// A prompt to draw for in the coming round.
+/// A prompt to draw for at the round's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlannedPrompt {
+pub struct Draw {
     /// The prompt's id in the run's table.
     pub prompt: u32,
     /// Images to draw for it, at least 1.
     pub images: u32,
     /// Weight in the loss of every example made from it, above 0.
     pub weight: f64,
-    /// Whether this draws again for a prompt that failed before (reported in the ledger).
-    pub replayed: bool,
+}
+
+/// A prompt to draw for again because nothing of it was accepted. It is left out if something of it
+/// has been accepted, and kept by the filter, when its time comes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    /// What is drawn.
+    #[serde(flatten)]
+    pub draw: Draw,
+    /// Before which pass over the round's examples, from 1: 1 is the round's beginning.
+    pub epoch: u32,
 }
 
 /// The plan of one round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundPlan {
-    /// What to draw; no prompt twice.
-    pub prompts: Vec<PlannedPrompt>,
+    /// What to draw; no prompt twice, and none of the replays of epoch 1.
+    pub draws: Vec<Draw>,
+    /// What to draw again; no prompt twice at the same epoch.
+    pub replays: Vec<Replay>,
     /// How to draw it.
     pub sampling: Sampling,
     /// What to train with.
@@ -48,6 +59,18 @@ pub struct RoundPlan {
     pub epochs: u32,
     /// Factor on the run's learning rate.
     pub learning_rate_scale: f64,
+}
+
+impl RoundPlan {
+    /// Images that are drawn if no replay is left out.
+    pub fn images(&self) -> u64 {
+        let replayed = self.replays.iter().map(|replay| &replay.draw);
+        self.draws
+            .iter()
+            .chain(replayed)
+            .map(|draw| u64::from(draw.images))
+            .sum()
+    }
 }
 
 /// What a curriculum decides.
@@ -66,7 +89,7 @@ pub enum CurriculumDecision {
 pub struct PlanBounds {
     /// Size of the run's table of training prompts: ids are below it.
     pub prompt_count: u32,
-    /// Most images that one round may draw.
+    /// Most images that one round may draw, replays included.
     pub max_images: u32,
     /// Most passes over a round's examples.
     pub max_epochs: u32,

@@ -4,13 +4,14 @@
 //! weight that is not a number, or choose and reject the same image. Each check names the field,
 //! the value and what was expected.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
-use crate::candidate::Group;
+use crate::candidate::{Candidate, Group, Verdict};
 use crate::choice::{Choice, FilterDecision, Objective};
-use crate::plan::{PlanBounds, RoundPlan};
+use crate::plan::{Draw, PlanBounds, RoundPlan};
 use crate::text::{is_blank, is_unseen};
 
 /// Longest reason that a strategy may give, in bytes.
@@ -69,58 +70,34 @@ pub fn reason(field: &str, text: &str) -> Result<(), InvalidAnswer> {
     }
 }
 
+/// Checks the weight of an example. A weight is a factor on a loss: far from 1 it can only be a
+/// mistake, and a subnormal one would be lost in single precision.
 fn weight(field: String, value: f64) -> Result<(), InvalidAnswer> {
-    if value.is_finite() && value > 0.0 && value <= 1e3 {
+    const RANGE: RangeInclusive<f64> = 1e-6..=1e3;
+    if RANGE.contains(&value) {
         Ok(())
     } else {
-        Err(invalid(
-            field,
-            value,
-            "a finite weight above 0 and at most 1000",
-        ))
+        let expected = format!("a weight from {:e} to {}", RANGE.start(), RANGE.end());
+        Err(invalid(field, number(value), expected))
+    }
+}
+
+/// A number as it reads best: very large and very small ones by their exponent.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value.is_finite() && magnitude != 0.0 && !(1e-6..1e9).contains(&magnitude) {
+        format!("{value:e}")
+    } else {
+        value.to_string()
     }
 }
 
 /// Checks the plan of a round against the run's bounds.
 ///
 /// # Errors
-/// On an unknown or repeated prompt, no images, too many images or epochs, or a factor, weight,
-/// temperature or guidance that is not finite and in range.
+/// On an unknown or repeated prompt, no images, too many images or epochs, a replay after the last
+/// epoch, or a factor, weight, temperature or guidance that is not finite and in range.
 pub fn plan(plan: &RoundPlan, bounds: &PlanBounds) -> Result<(), InvalidAnswer> {
-    if plan.prompts.is_empty() {
-        return Err(invalid(
-            "plan.prompts",
-            "empty",
-            "at least one prompt, or the decision to stop",
-        ));
-    }
-    let mut seen = BTreeSet::new();
-    let mut images = 0_u64;
-    for (position, planned) in plan.prompts.iter().enumerate() {
-        let field = |name: &str| format!("plan.prompts[{position}].{name}");
-        if planned.prompt >= bounds.prompt_count {
-            return Err(invalid(
-                field("prompt"),
-                planned.prompt,
-                format!("a prompt id below {}", bounds.prompt_count),
-            ));
-        }
-        if !seen.insert(planned.prompt) {
-            return Err(invalid(field("prompt"), planned.prompt, "each prompt once"));
-        }
-        if planned.images == 0 {
-            return Err(invalid(field("images"), 0, "at least 1"));
-        }
-        weight(field("weight"), planned.weight)?;
-        images += u64::from(planned.images);
-    }
-    if images > u64::from(bounds.max_images) {
-        return Err(invalid(
-            "plan.prompts",
-            format!("{images} images in all"),
-            format!("at most {}", bounds.max_images),
-        ));
-    }
     if plan.epochs == 0 || plan.epochs > bounds.max_epochs {
         return Err(invalid(
             "plan.epochs",
@@ -128,30 +105,90 @@ pub fn plan(plan: &RoundPlan, bounds: &PlanBounds) -> Result<(), InvalidAnswer> 
             format!("1 to {}", bounds.max_epochs),
         ));
     }
-    let in_range = |field: &str, value: f64, low: f64, high: f64| {
-        if value.is_finite() && (low..=high).contains(&value) {
-            Ok(())
-        } else {
-            Err(invalid(
-                field,
-                value,
-                format!("a number from {low} to {high}"),
-            ))
+    // What is drawn at the beginning, and so on by epoch.
+    let mut seen = BTreeSet::new();
+    for (position, draw) in plan.draws.iter().enumerate() {
+        let field = |name: &str| format!("plan.draws[{position}].{name}");
+        drawn(draw, bounds, field)?;
+        if !seen.insert((1, draw.prompt)) {
+            return Err(invalid(field("prompt"), draw.prompt, "each prompt once"));
         }
-    };
+    }
+    for (position, replay) in plan.replays.iter().enumerate() {
+        let field = |name: &str| format!("plan.replays[{position}].{name}");
+        drawn(&replay.draw, bounds, field)?;
+        if replay.epoch == 0 || replay.epoch > plan.epochs {
+            return Err(invalid(
+                field("epoch"),
+                replay.epoch,
+                format!("1 to {}, the plan's epochs", plan.epochs),
+            ));
+        }
+        if !seen.insert((replay.epoch, replay.draw.prompt)) {
+            return Err(invalid(
+                field("prompt"),
+                replay.draw.prompt,
+                format!("each prompt once at epoch {}", replay.epoch),
+            ));
+        }
+    }
+    if !seen.iter().any(|(epoch, _)| *epoch == 1) {
+        return Err(invalid(
+            "plan.draws",
+            "empty",
+            "at least one prompt to draw at the beginning, or the decision to stop",
+        ));
+    }
+    let images = plan.images();
+    if images > u64::from(bounds.max_images) {
+        return Err(invalid(
+            "plan",
+            format!("{images} images in all"),
+            format!("at most {}", bounds.max_images),
+        ));
+    }
     in_range(
         "plan.learning-rate-scale",
         plan.learning_rate_scale,
-        0.001,
-        100.0,
+        0.001..=100.0,
     )?;
     in_range(
         "plan.sampling.temperature",
         plan.sampling.temperature,
-        0.0,
-        10.0,
+        0.0..=10.0,
     )?;
-    in_range("plan.sampling.guidance", plan.sampling.guidance, 0.0, 100.0)
+    in_range(
+        "plan.sampling.guidance",
+        plan.sampling.guidance,
+        0.0..=100.0,
+    )
+}
+
+fn drawn(
+    draw: &Draw,
+    bounds: &PlanBounds,
+    field: impl Fn(&str) -> String,
+) -> Result<(), InvalidAnswer> {
+    if draw.prompt >= bounds.prompt_count {
+        return Err(invalid(
+            field("prompt"),
+            draw.prompt,
+            format!("a prompt id below {}", bounds.prompt_count),
+        ));
+    }
+    if draw.images == 0 {
+        return Err(invalid(field("images"), 0, "at least 1"));
+    }
+    weight(field("weight"), draw.weight)
+}
+
+fn in_range(field: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), InvalidAnswer> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        Err(invalid(field, number(value), expected))
+    }
 }
 
 /// Checks a filter's decisions: one for each candidate of each group, reasons short.
@@ -187,74 +224,48 @@ pub fn decisions(decisions: &[Vec<FilterDecision>], groups: &[Group]) -> Result<
 /// Checks a pair selection's choices against the groups that it was given.
 ///
 /// # Errors
-/// On a group or candidate that does not exist, a pair that chooses and rejects the same
-/// candidate, an unfit weight, a target under DPO or a pair under SFT, or more choices than
-/// there are pairs of candidates.
+/// On a group or candidate that does not exist, an unparsed image to be imitated or preferred, a
+/// pair that chooses and rejects the same candidate, a choice made twice, an unfit weight, or a
+/// kind of choice that the objective does not take.
 pub fn choices(
     choices: &[Choice],
     groups: &[Group],
     objective: Objective,
 ) -> Result<(), InvalidAnswer> {
-    let limit: usize = groups.iter().map(|g| g.candidates.len().pow(2)).sum();
-    if choices.len() > limit {
-        return Err(invalid(
-            "choices",
-            format!("{} long", choices.len()),
-            format!("at most {limit}, a choice for each pair of candidates"),
-        ));
-    }
+    let mut seen = HashSet::with_capacity(choices.len());
     for (position, choice) in choices.iter().enumerate() {
         let field = |name: &str| format!("choices[{position}].{name}");
-        let known = |name: &str, group: u32, candidate: u32| {
-            let Some(found) = groups.get(group as usize) else {
-                return Err(invalid(
-                    field("group"),
-                    group,
-                    format!("the position of one of {} groups", groups.len()),
-                ));
-            };
-            if found.candidates.iter().any(|c| c.index == candidate) {
-                Ok(())
-            } else {
-                let indices: Vec<u32> = found.candidates.iter().map(|c| c.index).collect();
-                Err(invalid(
-                    field(name),
-                    candidate,
-                    format!("the index of a candidate of group {group}: one of {indices:?}"),
-                ))
-            }
+        let unfit = |kind: &str| {
+            let expected = format!("{}, as the objective is {objective}", objective.takes());
+            Err(invalid(field(kind), format!("a {kind}"), expected))
         };
-        match *choice {
+        let (key, w) = match *choice {
+            Choice::Target { .. } if objective.takes() != "targets" => return unfit("target"),
+            Choice::Pair { .. } if objective.takes() != "pairs" => return unfit("pair"),
             Choice::Target {
                 group,
                 candidate,
-                weight: w,
+                weight,
+                desirable,
             } => {
-                if objective == Objective::Dpo {
+                with_verdict(groups, group, candidate, || field("candidate"))?;
+                if !desirable {
                     return Err(invalid(
-                        field("target"),
-                        "a target",
-                        "a pair, as the objective is dpo",
+                        field("desirable"),
+                        "false",
+                        format!("true, as the objective {objective} imitates its targets"),
                     ));
                 }
-                known("candidate", group, candidate)?;
-                weight(field("weight"), w)?;
+                ((group, candidate, candidate), weight)
             }
             Choice::Pair {
                 group,
                 chosen,
                 rejected,
-                weight: w,
+                weight,
             } => {
-                if objective == Objective::Sft {
-                    return Err(invalid(
-                        field("pair"),
-                        "a pair",
-                        "a target, as the objective is sft",
-                    ));
-                }
-                known("chosen", group, chosen)?;
-                known("rejected", group, rejected)?;
+                with_verdict(groups, group, chosen, || field("chosen"))?;
+                known(groups, group, rejected, || field("rejected"))?;
                 if chosen == rejected {
                     return Err(invalid(
                         field("rejected"),
@@ -262,9 +273,67 @@ pub fn choices(
                         format!("another candidate than `chosen`, which is {chosen} too"),
                     ));
                 }
-                weight(field("weight"), w)?;
+                ((group, chosen, rejected), weight)
             }
+        };
+        weight(field("weight"), w)?;
+        // So there are no more choices than pairs of candidates.
+        if !seen.insert(key) {
+            return Err(invalid(
+                format!("choices[{position}]"),
+                "the same as one before it",
+                "each choice once; a weight makes it count more",
+            ));
         }
+    }
+    Ok(())
+}
+
+/// The candidate that a choice names.
+fn known(
+    groups: &[Group],
+    group: u32,
+    candidate: u32,
+    field: impl Fn() -> String,
+) -> Result<&Candidate, InvalidAnswer> {
+    let Some(found) = groups.get(group as usize) else {
+        return Err(invalid(
+            format!("{}, group", field()),
+            group,
+            format!("the position of one of {} groups", groups.len()),
+        ));
+    };
+    let position = found
+        .candidates
+        .binary_search_by_key(&candidate, |candidate| candidate.index);
+    match position {
+        Ok(position) => Ok(&found.candidates[position]),
+        Err(_) => {
+            const SHOWN: usize = 20;
+            let indices: Vec<u32> = found.candidates.iter().map(|c| c.index).take(SHOWN).collect();
+            let more = if found.candidates.len() > SHOWN { " …" } else { "" };
+            Err(invalid(
+                field(),
+                candidate,
+                format!("the index of a candidate of group {group}: one of {indices:?}{more}"),
+            ))
+        }
+    }
+}
+
+/// The candidate that a choice names as good: the model must have said something of it.
+fn with_verdict(
+    groups: &[Group],
+    group: u32,
+    candidate: u32,
+    field: impl Fn() -> String,
+) -> Result<(), InvalidAnswer> {
+    if known(groups, group, candidate, &field)?.verdict == Verdict::Unparsed {
+        return Err(invalid(
+            field(),
+            format!("{candidate}, whose answer could not be read"),
+            "an image with a verdict",
+        ));
     }
     Ok(())
 }
@@ -274,9 +343,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::candidate::{Candidate, Verdict};
-    use crate::plan::{PlannedPrompt, Sampling};
+    use crate::history::PromptHistory;
+    use crate::plan::{Replay, Sampling};
     use crate::prompt::Prompt;
+
+    /// The index of the candidates whose answer could not be read.
+    const UNPARSED: u32 = 5;
 
     /// Groups whose candidates have the given indices.
     fn groups(indices: &[&[u32]]) -> Vec<Group> {
@@ -290,12 +362,17 @@ mod tests {
                     category: String::new(),
                     tags: Vec::new(),
                 },
+                history: PromptHistory::default(),
                 candidates: indices
                     .iter()
                     .map(|&index| Candidate {
                         index,
                         p_yes: 0.5,
-                        verdict: Verdict::Unparsed,
+                        verdict: if index == UNPARSED {
+                            Verdict::Unparsed
+                        } else {
+                            Verdict::Accepted
+                        },
                         answer: String::new(),
                         log_prob: -1.0,
                         image_hash: 0,
@@ -305,17 +382,20 @@ mod tests {
             .collect()
     }
 
+    const DRAW: Draw = Draw {
+        prompt: 3,
+        images: 2,
+        weight: 1.0,
+    };
+
     fn a_plan() -> RoundPlan {
+        let replay = |prompt, epoch| Replay {
+            draw: Draw { prompt, ..DRAW },
+            epoch,
+        };
         RoundPlan {
-            prompts: vec![
-                PlannedPrompt {
-                    prompt: 3,
-                    images: 2,
-                    weight: 1.0,
-                    replayed: false,
-                };
-                1
-            ],
+            draws: vec![DRAW],
+            replays: vec![replay(1, 1), replay(1, 2)],
             sampling: Sampling::default(),
             objective: Objective::Sft,
             epochs: 2,
@@ -365,21 +445,56 @@ mod tests {
             check(plan(&changed, &BOUNDS), expected);
         };
         check(|_| (), "accepted");
+        check(|plan| plan.draws.clear(), "accepted");
         check(
-            |plan| plan.prompts[0].prompt = 5,
-            "`plan.prompts[0].prompt` is 5; expected a prompt id below 5",
+            |plan| {
+                plan.draws.clear();
+                plan.replays.remove(0);
+            },
+            "`plan.draws` is empty; expected at least one prompt to draw at the beginning, or the \
+             decision to stop",
         );
         check(
-            |plan| plan.prompts.push(plan.prompts[0]),
-            "`plan.prompts[1].prompt` is 3; expected each prompt once",
+            |plan| plan.draws[0].prompt = 5,
+            "`plan.draws[0].prompt` is 5; expected a prompt id below 5",
         );
         check(
-            |plan| plan.prompts[0].images = 9,
-            "`plan.prompts` is 9 images in all; expected at most 8",
+            |plan| plan.draws.push(DRAW),
+            "`plan.draws[1].prompt` is 3; expected each prompt once",
         );
         check(
-            |plan| plan.prompts[0].weight = f64::INFINITY,
-            "`plan.prompts[0].weight` is inf; expected a finite weight above 0 and at most 1000",
+            |plan| plan.replays[0].draw.prompt = 3,
+            "`plan.replays[0].prompt` is 3; expected each prompt once at epoch 1",
+        );
+        check(
+            |plan| plan.replays[0].epoch = 2,
+            "`plan.replays[1].prompt` is 1; expected each prompt once at epoch 2",
+        );
+        for epoch in [0, 3] {
+            let mut changed = a_plan();
+            changed.replays[1].epoch = epoch;
+            tests::check(
+                plan(&changed, &BOUNDS),
+                &format!(
+                    "`plan.replays[1].epoch` is {epoch}; expected 1 to 2, the plan's epochs"
+                ),
+            );
+        }
+        check(
+            |plan| plan.draws[0].images = 5,
+            "`plan` is 9 images in all; expected at most 8",
+        );
+        check(
+            |plan| plan.draws[0].weight = f64::INFINITY,
+            "`plan.draws[0].weight` is inf; expected a weight from 1e-6 to 1000",
+        );
+        check(
+            |plan| plan.draws[0].weight = 5e-324,
+            "`plan.draws[0].weight` is 5e-324; expected a weight from 1e-6 to 1000",
+        );
+        check(
+            |plan| plan.draws[0].weight = -0.0,
+            "`plan.draws[0].weight` is -0; expected a weight from 1e-6 to 1000",
         );
         check(
             |plan| plan.learning_rate_scale = f64::NAN,
@@ -416,6 +531,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_choice_is_made_once() {
+        let groups = groups(&[&[0, 1]]);
+        let pair = |chosen, rejected| Choice::Pair {
+            group: 0,
+            chosen,
+            rejected,
+            weight: 1.0,
+        };
+        let check = |pairs: &[Choice], expected| {
+            check(choices(pairs, &groups, Objective::Dpo), expected);
+        };
+        check(&[pair(0, 1), pair(1, 0)], "accepted");
+        check(
+            &[pair(0, 1), pair(0, 1)],
+            "`choices[1]` is the same as one before it; expected each choice once; a weight makes it \
+             count more",
+        );
+    }
+
     proptest! {
         /// Whatever is chosen: what passes can be looked up and used, and what fails is named.
         #[test]
@@ -429,21 +564,22 @@ mod tests {
                 Just(f64::NAN),
                 0.1..2.0_f64,
             ],
+            desirable in any::<bool>(),
             pair in any::<bool>(),
             objective in prop_oneof![Just(Objective::Dpo), Just(Objective::Sft)],
         ) {
-            let groups = groups(&[&[0, 2, 5], &[1], &[]]);
+            let groups = groups(&[&[0, 2, UNPARSED], &[1], &[]]);
             let choice = if pair {
                 Choice::Pair { group, chosen, rejected, weight }
             } else {
-                Choice::Target { group, candidate: chosen, weight }
+                Choice::Target { group, candidate: chosen, weight, desirable }
             };
             let has = |index: u32| groups
                 .get(group as usize)
                 .is_some_and(|g| g.candidates.iter().any(|c| c.index == index));
-            let usable = has(chosen)
-                && (!pair || (has(rejected) && chosen != rejected))
-                && weight.is_finite() && weight > 0.0 && weight <= 1e3
+            let usable = has(chosen) && chosen != UNPARSED
+                && (if pair { has(rejected) && chosen != rejected } else { desirable })
+                && weight.is_finite() && (1e-6..=1e3).contains(&weight)
                 && pair == (objective == Objective::Dpo);
             match choices(&[choice], &groups, objective) {
                 Ok(()) => prop_assert!(usable),

@@ -3,15 +3,15 @@
 use sc_core::candidate::Group;
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
-use sc_core::metrics::Metric;
 use sc_core::plan::CurriculumDecision;
 use sc_core::role::Role;
 use sc_core::validate::{self, InvalidAnswer};
 
 use crate::error::{CallError, CallFailure};
 use crate::role::{
-    CallContext, Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate, Reply,
+    CallContext, Curriculum, CurriculumInput, DataFilter, GateInput, PairSelection, QualityGate, Reply,
 };
+use crate::services::CandidateServices;
 
 /// A strategy whose answers are checked before they are passed on.
 pub(crate) struct Checked<S: ?Sized> {
@@ -69,8 +69,9 @@ impl DataFilter for Checked<dyn DataFilter> {
         &self,
         context: &CallContext,
         groups: &[Group],
+        services: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Vec<FilterDecision>>>, CallError> {
-        let reply = self.inner.filter(context, groups)?;
+        let reply = self.inner.filter(context, groups, services)?;
         self.check(Role::DataFilter, context, reply, |decisions| {
             validate::decisions(decisions, groups)
         })
@@ -83,8 +84,9 @@ impl PairSelection for Checked<dyn PairSelection> {
         context: &CallContext,
         groups: &[Group],
         objective: Objective,
+        services: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Choice>>, CallError> {
-        let reply = self.inner.select(context, groups, objective)?;
+        let reply = self.inner.select(context, groups, objective, services)?;
         self.check(Role::PairSelection, context, reply, |choices| {
             validate::choices(choices, groups, objective)
         })
@@ -95,10 +97,9 @@ impl QualityGate for Checked<dyn QualityGate> {
     fn decide(
         &self,
         context: &CallContext,
-        before: &[Metric],
-        after: &[Metric],
+        input: &GateInput<'_>,
     ) -> Result<Reply<GateDecision>, CallError> {
-        let reply = self.inner.decide(context, before, after)?;
+        let reply = self.inner.decide(context, input)?;
         self.check(Role::QualityGate, context, reply, |decision| {
             let (GateDecision::Keep { reason }
             | GateDecision::RollBack { reason }

@@ -2,7 +2,7 @@
 //!
 //! Each role has a trait ([`Curriculum`], [`DataFilter`], [`PairSelection`], [`QualityGate`]) that
 //! takes data and returns data. Behind it stands a builtin, a WebAssembly component of the contract
-//! in `wit/strategy.wit`, or a Rhai script, which runs inside an interpreter that is such a
+//! in `wit/`, or a Rhai script, which runs inside an interpreter that is such a
 //! component itself: one sandbox and one set of limits ([`Limits`]) for both.
 //!
 //! [`StrategySet::load`] turns what the command line asks for into four strategies, configured and
@@ -15,17 +15,28 @@
 mod builtin;
 mod checked;
 mod error;
+mod grant;
 mod limits;
 mod parameter;
+mod request;
 mod role;
+mod services;
 mod set;
+mod slot;
 mod wasm;
+mod watch;
 
-pub use error::{CallError, CallFailure, LoadError, SettingError};
+pub use error::{CallError, CallFailure, GrantError, LoadError, RequestError, SettingError};
+pub use grant::{Grants, Service};
 pub use limits::Limits;
 pub use parameter::{Parameter, Value};
+pub use request::{GateCombinator, OnFailure, Policies, Requested, StrategyRequest};
 pub use role::{
-    CallContext, Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate, Reply,
+    CallContext, Curriculum, CurriculumInput, DataFilter, GateInput, PairSelection, QualityGate,
+    Reply,
 };
-pub use set::{Filled, Identity, StrategySet, builtin_names};
-pub use wasm::{Measure, Runtime};
+pub use services::{CandidateServices, Image, ModelReply, NoServices, Question, Usage};
+pub use set::{StrategySet, builtin_names};
+pub use slot::{Filled, Identity, Slot};
+pub use wasm::{Description, Measure, Runtime};
+pub use watch::Refreshed;

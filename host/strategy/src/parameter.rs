@@ -89,6 +89,8 @@ pub struct Parameter {
     pub minimum: Option<f64>,
     /// Highest value, for numbers.
     pub maximum: Option<f64>,
+    /// The texts that it may be; empty: any.
+    pub choices: Vec<String>,
 }
 
 impl Parameter {
@@ -106,12 +108,16 @@ impl Parameter {
             default: Value::Number(default),
             minimum: Some(minimum),
             maximum: Some(maximum),
+            choices: Vec::new(),
         }
     }
 
     /// What a value of this parameter must be, in words.
-    fn expected(&self) -> String {
+    pub fn expected(&self) -> String {
         let kind = self.default.kind();
+        if !self.choices.is_empty() {
+            return format!("one of {}", self.choices.join(", "));
+        }
         match (self.minimum, self.maximum) {
             (Some(low), Some(high)) => format!("{kind} from {low} to {high}"),
             (Some(low), None) => format!("{kind}, at least {low}"),
@@ -120,8 +126,13 @@ impl Parameter {
         }
     }
 
-    /// Whether a number lies within the parameter's range.
+    /// Whether a number lies within the parameter's range, a text among its choices.
     pub(crate) fn admits(&self, value: &Value) -> bool {
+        if let Value::Text(text) = value
+            && !self.choices.is_empty()
+        {
+            return self.choices.contains(text);
+        }
         value.as_f64().is_none_or(|number| {
             self.minimum.is_none_or(|low| number >= low)
                 && self.maximum.is_none_or(|high| number <= high)
@@ -177,6 +188,14 @@ impl Settings {
             settings.insert(key.clone(), value);
         }
         Ok(Settings(settings))
+    }
+
+    /// As the run directory writes them.
+    pub(crate) fn to_json(&self) -> BTreeMap<String, serde_json::Value> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_json()))
+            .collect()
     }
 
     /// The value of a number.

@@ -11,6 +11,7 @@ use sc_core::rng;
 use sc_core::role::Role;
 
 use crate::error::CallError;
+use crate::services::{CandidateServices, Usage};
 
 /// What every call is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +22,25 @@ pub struct CallContext {
     pub round: u32,
     /// How many rounds the run will have at most.
     pub rounds: u32,
-    /// What this role's strategy returned as state at its last call; empty at first.
+    /// The pass over the round's examples that comes next, from 1.
+    pub epoch: u32,
+    /// The strategy's place among those of its role, from 0.
+    pub link: u32,
+    /// What this strategy returned as state at its last call; empty at first.
     pub state: Vec<u8>,
 }
 
 impl CallContext {
-    /// The random sequence of this call: the same for the same seed, round and role, whatever
-    /// kind of strategy draws from it.
+    /// The random sequence of this call: the same for the same seed, round, epoch, role and place,
+    /// whatever kind of strategy draws from it.
     pub(crate) fn random(&self, role: Role) -> rand_chacha::ChaCha8Rng {
-        rng::stream(
-            self.seed,
-            &format!("strategy {role}"),
-            &[u64::from(self.round)],
-        )
+        let [round, epoch, link] = [self.round, self.epoch, self.link].map(u64::from);
+        let indices: &[u64] = match (epoch, link) {
+            // The usual case, and a stream that no other case can have.
+            (1, 0) => &[round],
+            _ => &[round, epoch, link],
+        };
+        rng::stream(self.seed, &format!("strategy {role}"), indices)
     }
 }
 
@@ -44,6 +51,19 @@ pub struct Reply<T> {
     pub answer: T,
     /// The new state.
     pub state: Vec<u8>,
+    /// What the call used of the services.
+    pub usage: Usage,
+}
+
+impl<T> Reply<T> {
+    /// The answer of a strategy of the program's own, which keeps the state that it was given.
+    pub(crate) fn stateless(answer: T, context: &CallContext) -> Reply<T> {
+        Reply {
+            answer,
+            state: context.state.clone(),
+            usage: Usage::default(),
+        }
+    }
 }
 
 /// What a curriculum decides from.
@@ -59,6 +79,17 @@ pub struct CurriculumInput<'a> {
     pub bounds: PlanBounds,
     /// What the run's settings ask for.
     pub defaults: PlanDefaults,
+}
+
+/// What a gate decides from.
+#[derive(Clone, Copy, Debug)]
+pub struct GateInput<'a> {
+    /// The figures at the round's start.
+    pub before: &'a [Metric],
+    /// Those of the trained model.
+    pub after: &'a [Metric],
+    /// The figures of all rounds before this one, oldest first.
+    pub past: &'a [RoundMetrics],
 }
 
 /// Decides which prompts the coming round draws, and how.
@@ -84,12 +115,13 @@ pub trait DataFilter: Send + Sync {
         &self,
         context: &CallContext,
         groups: &[Group],
+        services: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Vec<FilterDecision>>>, CallError>;
 }
 
 /// Decides what to train on.
 pub trait PairSelection: Send + Sync {
-    /// Targets when the objective is SFT, pairs when it is DPO.
+    /// What the objective takes.
     ///
     /// # Errors
     /// When the strategy fails, refuses, or answers what [`sc_core::validate::choices`] forbids.
@@ -98,6 +130,7 @@ pub trait PairSelection: Send + Sync {
         context: &CallContext,
         groups: &[Group],
         objective: Objective,
+        services: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Choice>>, CallError>;
 }
 
@@ -111,7 +144,6 @@ pub trait QualityGate: Send + Sync {
     fn decide(
         &self,
         context: &CallContext,
-        before: &[Metric],
-        after: &[Metric],
+        input: &GateInput<'_>,
     ) -> Result<Reply<GateDecision>, CallError>;
 }

@@ -8,6 +8,7 @@ use sc_core::choice::{Choice, Objective};
 use crate::error::CallError;
 use crate::parameter::{Parameter, Settings};
 use crate::role::{CallContext, PairSelection, Reply};
+use crate::services::CandidateServices;
 
 const MIN_GAP: f64 = 0.2;
 const ACCEPT: f64 = 0.9;
@@ -76,6 +77,7 @@ impl PairSelection for BestWorst {
         context: &CallContext,
         groups: &[Group],
         objective: Objective,
+        _: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Choice>>, CallError> {
         let numbered = (0_u32..).zip(groups);
         let choices = match objective {
@@ -90,13 +92,11 @@ impl PairSelection for BestWorst {
                             group: position,
                             candidate: candidate.index,
                             weight: 1.0,
+                            desirable: true,
                         })
                 })
                 .collect(),
         };
-        Ok(Reply {
-            answer: choices,
-            state: context.state.clone(),
-        })
+        Ok(Reply::stateless(choices, context))
     }
 }

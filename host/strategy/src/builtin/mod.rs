@@ -7,7 +7,7 @@ mod uniform;
 mod verdict;
 
 use rand::RngCore;
-use sc_core::plan::{CurriculumDecision, PlannedPrompt, RoundPlan};
+use sc_core::plan::{CurriculumDecision, Draw, Replay as PlannedReplay, RoundPlan};
 use sc_core::role::Role;
 
 use crate::parameter::{Parameter, Settings};
@@ -92,22 +92,20 @@ fn wanted(input: &CurriculumInput<'_>) -> usize {
         .min(input.prompts.len())
 }
 
-/// A plan by the run's settings: the `replayed` prompts, then the `fresh` ones.
+/// A plan by the run's settings: the `replayed` prompts again, and the `fresh` ones.
 fn plan(input: &CurriculumInput<'_>, replayed: &[u32], fresh: &[u32]) -> CurriculumDecision {
-    let planned = |replayed| {
-        move |&prompt: &u32| PlannedPrompt {
-            prompt,
-            images: input.defaults.images_per_prompt.max(1),
-            weight: 1.0,
-            replayed,
-        }
+    let draw = |&prompt: &u32| Draw {
+        prompt,
+        images: input.defaults.images_per_prompt.max(1),
+        weight: 1.0,
+    };
+    let replay = |prompt: &u32| PlannedReplay {
+        draw: draw(prompt),
+        epoch: 1,
     };
     CurriculumDecision::Round(RoundPlan {
-        prompts: replayed
-            .iter()
-            .map(planned(true))
-            .chain(fresh.iter().map(planned(false)))
-            .collect(),
+        draws: fresh.iter().map(draw).collect(),
+        replays: replayed.iter().map(replay).collect(),
         sampling: input.defaults.sampling,
         objective: input.defaults.objective,
         epochs: input.defaults.epochs,

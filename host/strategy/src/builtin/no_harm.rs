@@ -8,7 +8,7 @@ use sc_core::metrics::Metric;
 
 use crate::error::CallError;
 use crate::parameter::{Parameter, Settings};
-use crate::role::{CallContext, QualityGate, Reply};
+use crate::role::{CallContext, GateInput, QualityGate, Reply};
 
 const TOLERANCE: f64 = 0.0;
 
@@ -66,18 +66,14 @@ impl QualityGate for NoHarm {
     fn decide(
         &self,
         context: &CallContext,
-        before: &[Metric],
-        after: &[Metric],
+        input: &GateInput<'_>,
     ) -> Result<Reply<GateDecision>, CallError> {
-        let answer = match self.harm(before, after) {
+        let answer = match self.harm(input.before, input.after) {
             Some(reason) => GateDecision::RollBack { reason },
             None => GateDecision::Keep {
                 reason: "no significant harm".into(),
             },
         };
-        Ok(Reply {
-            answer,
-            state: context.state.clone(),
-        })
+        Ok(Reply::stateless(answer, context))
     }
 }

@@ -38,6 +38,7 @@ impl Replay {
                 default: Value::Integer(FROM_ROUND),
                 minimum: Some(1.0),
                 maximum: None,
+                choices: Vec::new(),
             },
         ]
     }
@@ -78,9 +79,6 @@ impl Curriculum for Replay {
         let mut random = context.random(Role::Curriculum);
         choose(&mut random, &mut failed, replays);
         choose(&mut random, &mut others, wanted - replays);
-        Ok(Reply {
-            answer: plan(input, &failed, &others),
-            state: context.state.clone(),
-        })
+        Ok(Reply::stateless(plan(input, &failed, &others), context))
     }
 }

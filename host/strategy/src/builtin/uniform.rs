@@ -23,9 +23,6 @@ impl Curriculum for Uniform {
             &mut pool,
             wanted(input),
         );
-        Ok(Reply {
-            answer: plan(input, &[], &pool),
-            state: context.state.clone(),
-        })
+        Ok(Reply::stateless(plan(input, &[], &pool), context))
     }
 }

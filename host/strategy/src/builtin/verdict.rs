@@ -8,6 +8,7 @@ use sc_core::choice::FilterDecision;
 use crate::error::CallError;
 use crate::parameter::{Parameter, Settings};
 use crate::role::{CallContext, DataFilter, Reply};
+use crate::services::CandidateServices;
 
 const MIN_MARGIN: f64 = 0.2;
 
@@ -41,6 +42,7 @@ impl DataFilter for Verdict {
         &self,
         context: &CallContext,
         groups: &[Group],
+        _: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Vec<FilterDecision>>>, CallError> {
         let drop = |reason: &str| FilterDecision::Drop(reason.to_owned());
         let decisions = groups
@@ -64,9 +66,6 @@ impl DataFilter for Verdict {
                     .collect()
             })
             .collect();
-        Ok(Reply {
-            answer: decisions,
-            state: context.state.clone(),
-        })
+        Ok(Reply::stateless(decisions, context))
     }
 }

@@ -1,8 +1,9 @@
-//! The compiled interpreter, kept from run to run.
+//! Compiled components, kept from run to run.
 //!
 //! Compiled code runs outside of the sandbox once it is loaded, so nothing is loaded from here that
 //! the program did not write itself: each file ends in a tag keyed by a random key that only the
-//! user may read. Strategies of others never get here; they are compiled anew by each run.
+//! user may read. A file is named by the digest of the component and all that its compiled form
+//! depends on, so that what was compiled for one is never taken for another.
 //! A cache that cannot be read or written costs the time to compile, and nothing else.
 
 use std::fs;

@@ -49,11 +49,6 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, LoadError> {
     Ok(engine)
 }
 
-/// How many epochs pass before `deadline` has surely passed.
-pub(crate) fn epochs(deadline: Duration) -> u64 {
-    u64::try_from(deadline.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX - 1) + 1
-}
-
 /// Compiles `bytes`, which [`super::inspect::check_bytes`] has passed.
 ///
 /// # Errors

@@ -5,21 +5,11 @@ use wasmparser::Parser;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::contract::{ExportedInterfaces, PACKAGE, VERSIONS, Version};
 use super::structure;
 use crate::error::{LoadError, shown};
+use crate::grant::Service;
 use crate::limits::Limits;
-
-/// The contract's package, without its version.
-const PACKAGE: &str = "sc:strategy/";
-/// The version of the contract that this program speaks.
-const VERSION: &str = "0.1.0";
-/// The interfaces of the contract that a strategy may import (`types` holds no functions).
-const IMPORTS: [&str; 3] = ["types", "log", "random"];
-
-/// The full name of an interface of the contract.
-pub(crate) fn interface(name: &str) -> String {
-    format!("{PACKAGE}{name}@{VERSION}")
-}
 
 /// Checks that `bytes` are a whole component of a size that is worth compiling.
 ///
@@ -36,62 +26,113 @@ pub(crate) fn check_bytes(path: &str, bytes: &[u8], limits: &Limits) -> Result<(
     structure::check(path, bytes, limits)
 }
 
-/// What a component exports of the contract.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Exports {
-    pub(crate) roles: Vec<Role>,
-    /// Whether it is an interpreter, which learns its roles from a script.
-    pub(crate) script: bool,
+/// What a component is, by the names of what it imports and exports.
+pub(crate) struct Interfaces {
+    pub(crate) version: &'static Version,
+    pub(crate) exported: ExportedInterfaces,
+    /// The services that it imports.
+    pub(crate) services: Vec<Service>,
+    /// The names of all imports, as they stand in it.
+    pub(crate) imports: Vec<String>,
 }
 
 /// Reads the imports and exports of `component`.
 ///
 /// # Errors
-/// On an import that strategies are not given, another version of the contract, no role, or no
-/// `about`.
+/// On an import that strategies are not given, another version of the contract or several, no role,
+/// or no `about`.
 pub(crate) fn check_interfaces(
     path: &str,
     engine: &Engine,
     component: &Component,
-) -> Result<Exports, LoadError> {
+) -> Result<Interfaces, LoadError> {
     let path = || path.to_owned();
     let shape = component.component_type();
     let imports: Vec<&str> = shape.imports(engine).map(|(name, _)| name).collect();
     let exports: Vec<&str> = shape.exports(engine).map(|(name, _)| name).collect();
+
+    let mut found: Option<&str> = None;
     for name in imports.iter().chain(&exports) {
-        if name.starts_with(PACKAGE) && !name.ends_with(&format!("@{VERSION}")) {
-            return Err(LoadError::UnknownVersion {
-                path: path(),
-                found: shown(name),
-                supported: format!("{}@{VERSION}", PACKAGE.trim_end_matches('/')),
-            });
+        let Some((_, version)) = of_contract(name) else {
+            continue;
+        };
+        match found {
+            Some(first) if first != version => {
+                return Err(LoadError::MixedVersions {
+                    path: path(),
+                    first: shown(first),
+                    second: shown(version),
+                });
+            }
+            _ => found = Some(version),
         }
     }
-    if let Some(import) = imports
-        .iter()
-        .find(|name| !IMPORTS.iter().any(|known| interface(known) == **name))
-    {
-        return Err(LoadError::UnknownImport {
-            path: path(),
-            import: shown(import),
-        });
-    }
-    let exported = |name: &str| exports.iter().any(|export| *export == interface(name));
-    let found = Exports {
-        roles: Role::ALL
-            .into_iter()
-            .filter(|role| exported(role.name()))
-            .collect(),
-        script: exported("script"),
+    let version = match found {
+        None => None,
+        Some(number) => Some(
+            VERSIONS
+                .iter()
+                .find(|version| version.number == number)
+                .ok_or_else(|| LoadError::UnknownVersion {
+                    path: path(),
+                    package: PACKAGE,
+                    found: shown(number),
+                    supported: VERSIONS
+                        .iter()
+                        .map(|version| version.number)
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                })?,
+        ),
     };
-    if found.roles.is_empty() {
-        return Err(LoadError::NoRole { path: path() });
+
+    let mut services = Vec::new();
+    for name in &imports {
+        match of_contract(name).map(|(interface, _)| interface) {
+            Some("types") => {}
+            Some(interface) if let Some(service) = Service::from_name(interface) => {
+                services.push(service);
+            }
+            _ => {
+                return Err(LoadError::UnknownImport {
+                    path: path(),
+                    import: shown(name),
+                });
+            }
+        }
     }
+
+    let exported = |interface: &str| {
+        exports
+            .iter()
+            .any(|name| of_contract(name).is_some_and(|(found, _)| found == interface))
+    };
+    let roles: Vec<Role> = Role::ALL
+        .into_iter()
+        .filter(|role| exported(role.name()))
+        .collect();
+    let Some(version) = version.filter(|_| !roles.is_empty()) else {
+        return Err(LoadError::NoRole { path: path() });
+    };
     if !exported("about") {
         return Err(LoadError::NoAbout {
             path: path(),
-            interface: interface("about"),
+            interface: format!("{PACKAGE}/about@{}", version.number),
         });
     }
-    Ok(found)
+    Ok(Interfaces {
+        version,
+        exported: ExportedInterfaces {
+            roles,
+            script: exported("script"),
+        },
+        services,
+        imports: imports.iter().map(|name| shown(name)).collect(),
+    })
+}
+
+/// Interface and version of a name such as `sc:strategy/log@0.1.0`.
+fn of_contract(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+    Some(rest.split_once('@').unwrap_or((rest, "")))
 }

@@ -30,8 +30,8 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// A sandbox with these limits. The compiled interpreter is kept in the user's cache directory
-    /// where that can be written.
+    /// A sandbox with these limits. What is compiled is kept in the user's cache directory where that
+    /// can be written.
     ///
     /// # Errors
     /// When the limits contradict themselves.
@@ -39,7 +39,7 @@ impl Runtime {
         Ok(Runtime::with_cache(limits, Cache::of_user()))
     }
 
-    /// As [`Runtime::new`], with the compiled interpreter kept in `directory`, or nowhere.
+    /// As [`Runtime::new`], with compiled code kept in `directory`, or nowhere.
     ///
     /// # Errors
     /// As [`Runtime::new`].
@@ -68,35 +68,27 @@ impl Runtime {
     }
 
     /// Loads `PATH.wasm` or `PATH.rhai`.
+    ///
+    /// # Errors
+    /// When the file is no strategy, or describes itself badly.
     pub(crate) fn load(&self, path: &str) -> Result<Guest, LoadError> {
         let file_name = Path::new(path).file_name().map_or_else(
             || path.to_owned(),
             |name| name.to_string_lossy().into_owned(),
         );
-        match Path::new(path).extension().and_then(|e| e.to_str()) {
-            Some("wasm") => {
-                let bytes = read(path, self.limits.component_bytes)?;
-                let digest = digest(&bytes);
-                inspect::check_bytes(path, &bytes, &self.limits)?;
-                let engine = self.engine()?;
-                let component = compile::compile(path, engine, bytes, self.limits.compile_time)?;
-                let prepared = Prepared::new(path, engine, &component)?;
-                if prepared.exports.script {
+        let bytes = read(path, &self.limits)?;
+        let (size, digest) = (bytes.len(), digest(&bytes));
+        let (prepared, script) = match Kind::of(path)? {
+            Kind::Component => {
+                let prepared = self.prepare(path, &bytes)?;
+                if prepared.interfaces.script {
                     return Err(LoadError::Interpreter {
                         path: path.to_owned(),
                     });
                 }
-                let program = Program {
-                    path: path.to_owned(),
-                    prepared: Arc::new(prepared),
-                    script: None,
-                    limits: self.limits,
-                };
-                Guest::new(program, &file_name, digest)
+                (Arc::new(prepared), None)
             }
-            Some("rhai") => {
-                let bytes = read(path, self.limits.script_bytes)?;
-                let digest = digest(&bytes);
+            Kind::Script => {
                 let source =
                     String::from_utf8(bytes).map_err(|error| LoadError::ScriptEncoding {
                         path: path.to_owned(),
@@ -104,21 +96,40 @@ impl Runtime {
                     })?;
                 // Some editors put a mark before the text.
                 let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
-                let program = Program {
-                    path: path.to_owned(),
-                    prepared: self.interpreter()?,
-                    script: Some(source.to_owned()),
-                    limits: self.limits,
-                };
-                Guest::new(program, &file_name, digest)
+                (self.interpreter()?, Some(source.to_owned()))
             }
-            _ if Path::new(path).is_dir() => Err(LoadError::NotAFile {
-                path: path.to_owned(),
-            }),
-            _ => Err(LoadError::UnknownKind {
-                spec: path.to_owned(),
-            }),
-        }
+        };
+        let program = Program {
+            path: path.to_owned(),
+            prepared,
+            script,
+            limits: self.limits,
+        };
+        Guest::new(program, &file_name, digest, size)
+    }
+
+    /// Compiles a component, or takes what an earlier run has compiled.
+    fn prepare(&self, path: &str, bytes: &[u8]) -> Result<Prepared, LoadError> {
+        let engine = self.engine()?;
+        // A component that is in the cache has passed the check, under limits that were perhaps
+        // wider: so it is checked again, which takes little.
+        inspect::check_bytes(path, bytes, &self.limits)?;
+        let cached = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.load(engine, bytes));
+        let component = match cached {
+            Some(component) => component,
+            None => {
+                let compiled =
+                    compile::compile(path, engine, bytes.to_vec(), self.limits.compile_time)?;
+                if let Some(cache) = &self.cache {
+                    cache.store(engine, bytes, &compiled);
+                }
+                compiled
+            }
+        };
+        Prepared::new(path, engine, &component)
     }
 
     fn engine(&self) -> Result<&Engine, LoadError> {
@@ -133,33 +144,47 @@ impl Runtime {
         if let Some(interpreter) = self.interpreter.get() {
             return Ok(Arc::clone(interpreter));
         }
-        let engine = self.engine()?;
-        let cached = self
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.load(engine, INTERPRETER));
-        let component = match cached {
-            Some(component) => component,
-            None => {
-                let component = compile::compile(
-                    INTERPRETER_NAME,
-                    engine,
-                    INTERPRETER.to_vec(),
-                    self.limits.compile_time,
-                )?;
-                if let Some(cache) = &self.cache {
-                    cache.store(engine, INTERPRETER, &component);
-                }
-                component
-            }
-        };
-        let prepared = Arc::new(Prepared::new(INTERPRETER_NAME, engine, &component)?);
+        let prepared = Arc::new(self.prepare(INTERPRETER_NAME, INTERPRETER)?);
         Ok(Arc::clone(self.interpreter.get_or_init(|| prepared)))
     }
 }
 
-/// The whole of a file that must not be larger than `limit` bytes.
-fn read(path: &str, limit: u64) -> Result<Vec<u8>, LoadError> {
+/// What a file is, by its name.
+#[derive(Clone, Copy)]
+enum Kind {
+    Component,
+    Script,
+}
+
+impl Kind {
+    fn of(path: &str) -> Result<Kind, LoadError> {
+        match Path::new(path).extension().and_then(|e| e.to_str()) {
+            Some("wasm") => Ok(Kind::Component),
+            Some("rhai") => Ok(Kind::Script),
+            _ if Path::new(path).is_dir() => Err(LoadError::NotAFile {
+                path: path.to_owned(),
+            }),
+            _ => Err(LoadError::UnknownKind {
+                spec: path.to_owned(),
+            }),
+        }
+    }
+}
+
+/// The digest of a strategy's file.
+///
+/// # Errors
+/// When it cannot be read, or is larger than is loaded.
+pub(crate) fn digest_of(path: &str, limits: &Limits) -> Result<String, LoadError> {
+    Ok(digest(&read(path, limits)?))
+}
+
+/// The whole of a strategy's file, which must not be larger than the limit for its kind.
+fn read(path: &str, limits: &Limits) -> Result<Vec<u8>, LoadError> {
+    let limit = match Kind::of(path)? {
+        Kind::Component => limits.component_bytes,
+        Kind::Script => limits.script_bytes,
+    };
     let unreadable = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => LoadError::Missing {
             path: path.to_owned(),

@@ -1,17 +1,20 @@
 //! One call: a fresh instance with its limits.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
+use sc_core::text::is_blank;
 use thiserror::Error;
-use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
-use wasmtime::{Engine, ResourceLimiter, Store, Trap};
+use tracing::Level;
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 
-use super::bindings::sc::strategy::{log, random, types};
-use super::compile::epochs;
-use crate::error::{CallFailure, LoadError, shown};
+use super::desk::{self, Desk, RoundAccount};
+use crate::error::{CallFailure, shown};
 use crate::limits::Limits;
+use crate::services::{Image, MAX_QUESTION_BYTES, ModelReply, Question, Usage};
 
 /// Instances of core modules, tables and memories that a component may consist of. Components that
 /// `wit-bindgen` makes have about five.
@@ -111,10 +114,30 @@ impl ResourceLimiter for Budget {
     }
 }
 
-/// A host call after the deadline. (The deadline interrupts compiled code only.)
+/// A host call, or compiled code, after the deadline.
 #[derive(Debug, Error)]
 #[error("the deadline has passed")]
 struct DeadlinePassed;
+
+/// Why a question was not put to the model.
+pub(crate) enum AskRefusal {
+    /// There is room for so many questions only.
+    Quota(u32),
+    Invalid(String),
+    Unavailable(String),
+}
+
+/// What a call may find out about the candidates that it is about.
+pub(crate) struct RoundServices {
+    pub(crate) desk: Desk,
+    /// Index and image hash of each candidate of each group.
+    pub(crate) images: Vec<Vec<(u32, u64)>>,
+    pub(crate) round: u32,
+    /// Images and questions that the strategy may have in a round.
+    pub(crate) image_allowance: u32,
+    pub(crate) question_allowance: u32,
+    pub(crate) account: Arc<RoundAccount>,
+}
 
 /// What the host keeps for one call.
 pub(crate) struct HostState {
@@ -123,10 +146,12 @@ pub(crate) struct HostState {
     /// Strategy and role, as log lines name them.
     label: String,
     log_lines_left: u32,
-    log_lines_dropped: u64,
+    pub(crate) usage: Usage,
     deadline: Instant,
+    services: Option<RoundServices>,
 }
 
+/// What the contract's imports do, whatever version they are asked in.
 impl HostState {
     fn check_deadline(&self) -> wasmtime::Result<()> {
         if Instant::now() < self.deadline {
@@ -135,50 +160,146 @@ impl HostState {
             Err(wasmtime::Error::new(DeadlinePassed))
         }
     }
-}
 
-impl types::Host for HostState {}
-
-impl log::Host for HostState {
-    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+    pub(crate) fn log(&mut self, level: Level, message: &str) -> wasmtime::Result<()> {
         self.check_deadline()?;
         if self.log_lines_left == 0 {
-            self.log_lines_dropped += 1;
+            self.usage.log_lines_dropped += 1;
             return Ok(());
         }
         self.log_lines_left -= 1;
+        self.usage.log_lines += 1;
         let strategy = &self.label;
-        let message = shown(&message);
+        let message = shown(message);
+        // The level of an event is part of its code.
         match level {
-            log::Level::Debug => tracing::debug!(target: "strategy", "{strategy}: {message}"),
-            log::Level::Info => tracing::info!(target: "strategy", "{strategy}: {message}"),
-            log::Level::Warn => tracing::warn!(target: "strategy", "{strategy}: {message}"),
+            Level::DEBUG => tracing::debug!(target: "strategy", "{strategy}: {message}"),
+            Level::WARN => tracing::warn!(target: "strategy", "{strategy}: {message}"),
+            _ => tracing::info!(target: "strategy", "{strategy}: {message}"),
         }
         Ok(())
     }
-}
 
-impl random::Host for HostState {
-    fn next(&mut self) -> wasmtime::Result<u64> {
+    pub(crate) fn next_random(&mut self) -> wasmtime::Result<u64> {
         self.check_deadline()?;
+        self.usage.random_numbers += 1;
         Ok(self.random.next_u64())
     }
+
+    pub(crate) fn pixels(
+        &mut self,
+        group: u32,
+        index: u32,
+    ) -> wasmtime::Result<Result<Image, String>> {
+        self.image(group, index, |desk| desk.pixels(group, index))
+    }
+
+    pub(crate) fn tokens(
+        &mut self,
+        group: u32,
+        index: u32,
+    ) -> wasmtime::Result<Result<Vec<u32>, String>> {
+        self.image(group, index, |desk| desk.tokens(group, index))
+    }
+
+    fn image<T>(
+        &mut self,
+        group: u32,
+        index: u32,
+        look: impl FnOnce(&Desk) -> Result<T, String>,
+    ) -> wasmtime::Result<Result<T, String>> {
+        self.check_deadline()?;
+        let Some(services) = &self.services else {
+            return Ok(Err(NO_CANDIDATES.into()));
+        };
+        if desk::image_hash(&services.images, group, index).is_none() {
+            return Ok(Err(no_candidate(group, index)));
+        }
+        if !services
+            .account
+            .take_image(services.round, services.image_allowance)
+        {
+            let allowance = services.image_allowance;
+            return Ok(Err(format!(
+                "all {allowance} images of this round have been looked at"
+            )));
+        }
+        self.usage.images += 1;
+        let began = Instant::now();
+        let image = look(&services.desk);
+        // What the model takes is not the strategy's time: its grant bounds it.
+        self.deadline += began.elapsed();
+        Ok(image)
+    }
+
+    pub(crate) fn questions_left(&mut self) -> wasmtime::Result<u32> {
+        self.check_deadline()?;
+        Ok(self.services.as_ref().map_or(0, |services| {
+            services
+                .account
+                .questions_left(services.round, services.question_allowance)
+        }))
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        questions: Vec<Question>,
+    ) -> wasmtime::Result<Result<Vec<ModelReply>, AskRefusal>> {
+        self.check_deadline()?;
+        let Some(services) = &self.services else {
+            return Ok(Err(AskRefusal::Unavailable(NO_CANDIDATES.into())));
+        };
+        let mut keys = Vec::with_capacity(questions.len());
+        for (position, question) in questions.iter().enumerate() {
+            let hash = desk::image_hash(&services.images, question.group, question.index);
+            let problem = match hash {
+                None => Some(no_candidate(question.group, question.index)),
+                Some(_) if question.text.len() > MAX_QUESTION_BYTES => Some(format!(
+                    "it is {} bytes long; expected at most {MAX_QUESTION_BYTES}",
+                    question.text.len()
+                )),
+                Some(_) if is_blank(&question.text) => Some("it is empty".to_owned()),
+                Some(_) => None,
+            };
+            if let Some(problem) = problem {
+                let text = format!("question {position}: {problem}");
+                return Ok(Err(AskRefusal::Invalid(text)));
+            }
+            keys.push((hash.unwrap_or_default(), question.text.clone()));
+        }
+        let charged = services
+            .account
+            .charge(services.round, services.question_allowance, keys);
+        let charged = match charged {
+            Ok(charged) => charged,
+            Err(left) => return Ok(Err(AskRefusal::Quota(left))),
+        };
+        self.usage.questions += questions.len() as u64;
+        self.usage.questions_charged += charged;
+        if questions.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        let began = Instant::now();
+        let replies = services.desk.ask(questions);
+        self.deadline += began.elapsed();
+        Ok(replies.map_err(AskRefusal::Unavailable))
+    }
 }
 
-/// The imports of a strategy.
-///
-/// # Errors
-/// When the bindings contradict each other.
-pub(crate) fn linker(engine: &Engine) -> Result<Linker<HostState>, LoadError> {
-    let mut linker = Linker::new(engine);
-    fn state(state: &mut HostState) -> &mut HostState {
-        state
-    }
-    types::add_to_linker::<_, HasSelf<_>>(&mut linker, state)
-        .and_then(|()| log::add_to_linker::<_, HasSelf<_>>(&mut linker, state))
-        .and_then(|()| random::add_to_linker::<_, HasSelf<_>>(&mut linker, state))
-        .map_err(|error| LoadError::Sandbox(format!("{error:#}")))?;
-    Ok(linker)
+const NO_CANDIDATES: &str = "this role has no candidates to look at";
+
+fn no_candidate(group: u32, index: u32) -> String {
+    format!("there is no candidate {index} in group {group}")
+}
+
+/// What an instance is opened with.
+pub(crate) struct Opening {
+    /// Strategy and role, as log lines name them.
+    pub(crate) label: String,
+    pub(crate) random: ChaCha8Rng,
+    /// Lines that it may log.
+    pub(crate) log_lines: u32,
+    pub(crate) services: Option<RoundServices>,
 }
 
 /// A fresh instance.
@@ -196,8 +317,7 @@ impl Session {
     pub(crate) fn open(
         pre: &InstancePre<HostState>,
         limits: &Limits,
-        label: String,
-        random: ChaCha8Rng,
+        opening: Opening,
     ) -> Result<Session, CallFailure> {
         let state = HostState {
             budget: Budget {
@@ -206,14 +326,20 @@ impl Session {
                 refused: false,
                 machine: None,
             },
-            random,
-            label,
-            log_lines_left: limits.log_lines,
-            log_lines_dropped: 0,
+            random: opening.random,
+            label: opening.label,
+            log_lines_left: opening.log_lines,
+            usage: Usage::default(),
             deadline: Instant::now(),
+            services: opening.services,
         };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.budget);
+        // Every store has a deadline of its own, which the engine's one clock only reminds of.
+        store.epoch_deadline_callback(|store| {
+            store.data().check_deadline()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
         let allotment = Allotment::setup(limits);
         begin(&mut store, allotment)?;
         let instance = pre
@@ -244,13 +370,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let state = self.store.data();
-        if state.log_lines_dropped > 0 {
-            tracing::warn!(
-                target: "strategy",
-                "{}: {} further lines dropped",
-                state.label,
-                state.log_lines_dropped
-            );
+        let dropped = state.usage.log_lines_dropped;
+        if dropped > 0 {
+            tracing::warn!(target: "strategy", "{}: {dropped} further lines dropped", state.label);
         }
     }
 }
@@ -259,7 +381,7 @@ fn begin(store: &mut Store<HostState>, allotment: Allotment) -> Result<(), CallF
     store
         .set_fuel(allotment.fuel)
         .map_err(|error| CallFailure::Trap(error.to_string()))?;
-    store.set_epoch_deadline(epochs(allotment.deadline));
+    store.set_epoch_deadline(1);
     store.set_hostcall_fuel(allotment.output_bytes);
     store.data_mut().deadline = Instant::now() + allotment.deadline;
     Ok(())
@@ -274,18 +396,10 @@ fn of_machine(error: &wasmtime::Error) -> Option<String> {
 
 fn failure(store: &Store<HostState>, allotment: Allotment, error: &wasmtime::Error) -> CallFailure {
     let budget = &store.data().budget;
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => {
-            return CallFailure::OutOfFuel {
-                fuel: allotment.fuel,
-            };
-        }
-        Some(Trap::Interrupt) => {
-            return CallFailure::Deadline {
-                deadline: allotment.deadline,
-            };
-        }
-        _ => {}
+    if let Some(Trap::OutOfFuel) = error.downcast_ref::<Trap>() {
+        return CallFailure::OutOfFuel {
+            fuel: allotment.fuel,
+        };
     }
     if error.downcast_ref::<DeadlinePassed>().is_some() {
         return CallFailure::Deadline {

@@ -1,219 +1,16 @@
-//! What can go wrong with a strategy, when it is loaded and when it is called.
+//! What can go wrong when a strategy is loaded.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_core::role::Role;
-use sc_core::validate::InvalidAnswer;
 use thiserror::Error;
 
+use super::call::CallFailure;
+use super::request::{GrantError, RequestError, SettingError};
+use super::{did_you_mean, shown};
+use crate::grant::Service;
 use crate::wasm::Measure;
-
-/// Longest text of a strategy that is shown, in characters.
-const MAX_SHOWN: usize = 400;
-
-/// A strategy's text as it may be shown.
-pub(crate) fn shown(text: &str) -> String {
-    sc_core::text::printable(text, MAX_SHOWN)
-}
-
-/// Why a call failed, apart from who was called.
-#[derive(Clone, Debug, Error, PartialEq)]
-pub enum CallFailure {
-    /// The strategy's code trapped; the reason is the runtime's.
-    #[error("it trapped: {0}")]
-    Trap(String),
-    /// It computed for longer than its fuel lasts.
-    #[error("it ran out of fuel ({fuel} units)")]
-    OutOfFuel {
-        /// The fuel that it was given.
-        fuel: u64,
-    },
-    /// It took longer than its deadline.
-    #[error("it ran past its deadline of {} s", deadline.as_secs_f64())]
-    Deadline {
-        /// The time that it was given.
-        deadline: Duration,
-    },
-    /// It asked for more memory than it may have.
-    #[error("it asked for more than its {} MiB of memory", limit >> 20)]
-    Memory {
-        /// The cap, in bytes.
-        limit: usize,
-    },
-    /// It handed over more data than an answer may hold.
-    #[error("it handed over more than {limit} bytes")]
-    OutputTooLarge {
-        /// The cap for this call, in bytes.
-        limit: usize,
-    },
-    /// Its state is larger than is stored.
-    #[error("its state is {bytes} bytes long; at most {limit} are kept")]
-    StateTooLarge {
-        /// Size of the state.
-        bytes: usize,
-        /// The cap.
-        limit: usize,
-    },
-    /// The machine could not give it what the limits allow.
-    #[error("this machine could not give it memory: {0}")]
-    Machine(String),
-    /// The script failed, or threw; the text says where.
-    #[error("its script failed: {0}")]
-    Script(String),
-    /// It said itself that it cannot answer.
-    #[error("it refused: {0}")]
-    Refused(String),
-    /// Its answer breaks the contract.
-    #[error("its answer is invalid: {0}")]
-    Invalid(#[from] InvalidAnswer),
-}
-
-impl CallFailure {
-    fn hint(&self) -> &'static str {
-        match self {
-            CallFailure::Trap(_) => {
-                "a trap is a crash inside the strategy: mend it, or run without it"
-            }
-            CallFailure::OutOfFuel { .. } | CallFailure::Deadline { .. } => {
-                "look for a loop that does not end, or for work that grows with the square of the candidates"
-            }
-            CallFailure::Memory { .. } => {
-                "keep less at once; a call's memory is freed when it ends"
-            }
-            CallFailure::OutputTooLarge { .. } => {
-                "answer with what the contract asks for, in short texts"
-            }
-            CallFailure::StateTooLarge { .. } => "keep only what the next round needs",
-            CallFailure::Machine(_) => {
-                "this is not the strategy's fault: end other programs, or raise the limit on memory (`ulimit`)"
-            }
-            CallFailure::Script(_) => {
-                "mend the script at that place; what it throws is its own way to refuse"
-            }
-            CallFailure::Refused(_) => {
-                "the reason is the strategy's own: ask its author, or run without it"
-            }
-            CallFailure::Invalid(_) => "`wit/README.md` says what each role must answer",
-        }
-    }
-}
-
-/// A call of a role that failed.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[error("strategy `{strategy}`, asked as {role} in round {round}, failed: {failure}")]
-pub struct CallError {
-    /// What it was asked for.
-    pub role: Role,
-    /// The strategy's name.
-    pub strategy: String,
-    /// The round, from 1.
-    pub round: u32,
-    /// What happened.
-    pub failure: CallFailure,
-}
-
-impl CallError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        Some(self.failure.hint().to_owned())
-    }
-}
-
-/// What is wrong with a `--set`.
-#[derive(Clone, Debug, Error, PartialEq)]
-pub enum SettingError {
-    /// Not of the form `ROLE.key=value`.
-    #[error("`--set {given}` does not read as ROLE.key=value")]
-    Syntax {
-        /// What was given.
-        given: String,
-    },
-    /// The part before the dot names no role.
-    #[error("`--set {given}`: `{role}` is no role")]
-    UnknownRole {
-        /// What was given.
-        given: String,
-        /// Its role.
-        role: String,
-        /// The role that it was probably meant to be.
-        suggestion: Option<String>,
-    },
-    /// The same parameter is given twice.
-    #[error("`--set {role}.{key}` is given twice")]
-    Twice {
-        /// The role.
-        role: Role,
-        /// The key.
-        key: String,
-    },
-    /// The role's strategy has no such parameter.
-    #[error("`--set {role}.{key}`: strategy `{strategy}` has no parameter `{key}`")]
-    UnknownKey {
-        /// The role.
-        role: Role,
-        /// The key.
-        key: String,
-        /// The strategy that fills the role.
-        strategy: String,
-        /// The parameter that it was probably meant to be.
-        suggestion: Option<String>,
-        /// The parameters that it has.
-        known: Vec<String>,
-    },
-    /// The value is of another type or out of range.
-    #[error("`--set {role}.{key}={value}`: expected {expected}")]
-    Value {
-        /// The role.
-        role: Role,
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-        /// What is expected.
-        expected: String,
-        /// What the strategy says that the parameter does, or an example.
-        advice: String,
-    },
-    /// The strategy itself refused its settings.
-    #[error("strategy `{strategy}` refused its settings as {role}: {message}")]
-    Refused {
-        /// The role.
-        role: Role,
-        /// The strategy.
-        strategy: String,
-        /// What it said.
-        message: String,
-    },
-}
-
-impl SettingError {
-    fn hint(&self) -> Option<String> {
-        let did_you_mean = |name: &String| format!("did you mean `{name}`?");
-        match self {
-            SettingError::Syntax { .. } => {
-                Some("for example `--set data-filter.min_margin=0.3`".into())
-            }
-            SettingError::UnknownRole { suggestion, .. } => Some(suggestion.as_ref().map_or_else(
-                || format!("the roles are {}", Role::ALL.map(Role::name).join(", ")),
-                did_you_mean,
-            )),
-            SettingError::Twice { .. } => Some("leave one of them out".into()),
-            SettingError::UnknownKey {
-                suggestion: Some(name),
-                ..
-            } => Some(did_you_mean(name)),
-            SettingError::UnknownKey { known, .. } if known.is_empty() => {
-                Some("it has no parameters".into())
-            }
-            SettingError::UnknownKey { known, .. } => Some(format!("it has: {}", known.join(", "))),
-            SettingError::Value { advice, .. } => Some(advice.clone()),
-            SettingError::Refused { .. } => {
-                Some("the reason is the strategy's own: give another value, or none".into())
-            }
-        }
-    }
-}
 
 /// A strategy that cannot be loaded.
 #[derive(Debug, Error)]
@@ -262,7 +59,7 @@ pub enum LoadError {
         /// The name that it was probably meant to be.
         suggestion: Option<String>,
     },
-    /// Two strategies fill the same role.
+    /// Two strategies fill a role that takes one.
     #[error("`{first}` and `{second}` both fill the role {role}")]
     RoleTaken {
         /// The role.
@@ -271,6 +68,34 @@ pub enum LoadError {
         first: String,
         /// The second, as given.
         second: String,
+    },
+    /// It wants a service that the run does not grant it.
+    #[error("strategy `{strategy}` wants the service `{service}`, which this run does not grant to it as {role}")]
+    NotGranted {
+        /// The strategy.
+        strategy: String,
+        /// The service.
+        service: Service,
+        /// The role.
+        role: Role,
+    },
+    /// The file is not the one that the configuration names.
+    #[error("strategy `{path}` has the digest {found}; the configuration names {expected}")]
+    Digest {
+        /// The path, as given.
+        path: String,
+        /// The digest of the file.
+        found: String,
+        /// The digest that was asked for.
+        expected: String,
+    },
+    /// It is asked to fill a role that it does not have.
+    #[error("strategy `{path}` does not fill the role {role}")]
+    OtherRole {
+        /// The path, as given.
+        path: String,
+        /// The role.
+        role: Role,
     },
     /// The file does not begin as WebAssembly does.
     #[error("strategy `{path}` is not WebAssembly: it does not begin with `\\0asm`")]
@@ -319,15 +144,27 @@ pub enum LoadError {
         /// The cap.
         limit: Duration,
     },
-    /// Built against another version of the contract.
-    #[error("strategy `{path}` speaks `{found}`; this program speaks `{supported}`")]
+    /// Built against a version of the contract that this program does not know.
+    #[error("strategy `{path}` speaks version {found} of the contract `{package}`; this program speaks {supported}")]
     UnknownVersion {
         /// The path, as given.
         path: String,
-        /// The interface with its version, as found.
+        /// The contract's package.
+        package: &'static str,
+        /// The version that it was built against.
         found: String,
-        /// The contract with its version.
+        /// The versions that this program speaks.
         supported: String,
+    },
+    /// Built against several versions of the contract at once.
+    #[error("strategy `{path}` speaks versions {first} and {second} of the contract at once")]
+    MixedVersions {
+        /// The path, as given.
+        path: String,
+        /// One version.
+        first: String,
+        /// Another.
+        second: String,
     },
     /// It imports what no strategy is given.
     #[error("strategy `{path}` imports `{import}`, which strategies are not given")]
@@ -422,6 +259,12 @@ pub enum LoadError {
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A grant is wrong.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// Another option is wrong.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The sandbox itself cannot be set up.
     #[error("the sandbox for strategies cannot be set up: {0}")]
     Sandbox(String),
@@ -462,11 +305,28 @@ impl LoadError {
             LoadError::UnknownKind { .. } => {
                 format!("builtins: {}", crate::builtin_names().join(", "))
             }
-            LoadError::UnknownBuiltin { suggestion, .. } => suggestion.as_ref().map_or_else(
-                || format!("builtins: {}", crate::builtin_names().join(", ")),
-                |name| format!("did you mean `{name}`?"),
+            LoadError::UnknownBuiltin { suggestion, .. } => did_you_mean(suggestion.as_ref(), || {
+                format!("builtins: {}", crate::builtin_names().join(", "))
+            }),
+            LoadError::RoleTaken {
+                role: Role::QualityGate,
+                ..
+            } => "`--combine quality-gate=any-roll-back` asks them all: the most cautious decides".into(),
+            LoadError::RoleTaken { .. } => "this role takes one strategy: leave the other out".into(),
+            LoadError::NotGranted { service, .. } => format!(
+                "if you trust it with that: `{}`{}",
+                service.example(),
+                match service {
+                    Service::Model => " lets it ask up to 500 questions a round",
+                    _ => "",
+                }
             ),
-            LoadError::RoleTaken { .. } => "give one strategy a role".into(),
+            LoadError::Digest { .. } => {
+                "the file has changed: put the old one back, or give it with `--strategy` anew".into()
+            }
+            LoadError::OtherRole { .. } => {
+                "`sc-host strategy inspect FILE` says which roles it fills".into()
+            }
             LoadError::NotWasm { .. } | LoadError::CoreModule { .. } => BUILD_HINT.into(),
             LoadError::Malformed { .. } => "copy or build it again".into(),
             LoadError::TooMuch {
@@ -484,27 +344,35 @@ impl LoadError {
                     .into()
             }
             LoadError::UnknownVersion { .. } => {
-                "build it again against this program's `wit/strategy.wit`".into()
+                "build it against a version that this program speaks (`wit/`), or take the program that \
+                 it was built for"
+                    .into()
+            }
+            LoadError::MixedVersions { .. } => {
+                "build it against one version alone: `wit/` has a folder for each".into()
             }
             LoadError::UnknownImport { import, .. } if import.starts_with("wasi:") => {
                 "build it for wasm32-unknown-unknown: a strategy has no files, clock or network"
                     .into()
             }
             LoadError::UnknownImport { .. } => {
-                "a strategy may import `log` and `random` of the contract, and nothing else".into()
+                format!(
+                    "a strategy may import the contract's services, and nothing else: {}",
+                    Service::ALL.map(Service::name).join(", ")
+                )
             }
             LoadError::Interpreter { .. } => {
                 "name a script, PATH.rhai: the program brings its interpreter along".into()
             }
             LoadError::NoRole { .. } => format!(
-                "export one of {} from `wit/strategy.wit`",
+                "export one of {} from `wit/`",
                 Role::ALL.map(Role::name).join(", ")
             ),
             LoadError::NoAbout { .. } => {
-                "every strategy exports `about` (see `wit/strategy.wit`)".into()
+                "every strategy exports `about` (see `wit/`)".into()
             }
             LoadError::Mismatch { .. } => {
-                "build it again against this program's `wit/strategy.wit`".into()
+                "build it again against this program's `wit/`".into()
             }
             LoadError::Setup { failure, .. } => failure.hint().into(),
             LoadError::FileName { .. } => {
@@ -518,10 +386,12 @@ impl LoadError {
             LoadError::ScriptNoRole { .. } => {
                 "define one of `fn curriculum(input, context)`, `fn data_filter(groups, context)`, \
                  `fn pair_selection(groups, objective, context)`, \
-                 `fn quality_gate(before, after, context)`"
+                 `fn quality_gate(input, context)`"
                     .into()
             }
-            LoadError::Setting(error) => return error.hint(),
+            LoadError::Setting(error) => error.hint(),
+            LoadError::Grant(error) => error.hint(),
+            LoadError::Request(error) => error.hint(),
             LoadError::Sandbox(_) => return None,
         })
     }
