@@ -37,9 +37,12 @@ pub struct Draw {
 /// has been accepted, and kept by the filter, when its time comes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
-    /// What is drawn.
-    #[serde(flatten)]
-    pub draw: Draw,
+    /// The prompt's id in the run's table.
+    pub prompt: u32,
+    /// Images to draw for it, at least 1.
+    pub images: u32,
+    /// Weight in the loss of every example made from it, above 0.
+    pub weight: f64,
     /// Before which pass over the round's examples, from 1: 1 is the round's beginning.
     pub epoch: u32,
 }
@@ -61,15 +64,32 @@ pub struct RoundPlan {
     pub learning_rate_scale: f64,
 }
 
+impl Replay {
+    /// What is drawn when its time comes.
+    pub fn draw(&self) -> Draw {
+        Draw {
+            prompt: self.prompt,
+            images: self.images,
+            weight: self.weight,
+        }
+    }
+}
+
 impl RoundPlan {
     /// Images that are drawn if no replay is left out.
     pub fn images(&self) -> u64 {
-        let replayed = self.replays.iter().map(|replay| &replay.draw);
-        self.draws
-            .iter()
-            .chain(replayed)
-            .map(|draw| u64::from(draw.images))
-            .sum()
+        let drawn = self.draws.iter().map(|draw| draw.images);
+        let replayed = self.replays.iter().map(|replay| replay.images);
+        drawn.chain(replayed).map(u64::from).sum()
+    }
+
+    /// The epochs before which something is drawn, in order: 1, and those of later replays.
+    pub fn stages(&self) -> Vec<u32> {
+        let mut epochs: Vec<u32> = self.replays.iter().map(|replay| replay.epoch).collect();
+        epochs.push(1);
+        epochs.sort_unstable();
+        epochs.dedup();
+        epochs
     }
 }
 

@@ -116,7 +116,7 @@ pub fn plan(plan: &RoundPlan, bounds: &PlanBounds) -> Result<(), InvalidAnswer> 
     }
     for (position, replay) in plan.replays.iter().enumerate() {
         let field = |name: &str| format!("plan.replays[{position}].{name}");
-        drawn(&replay.draw, bounds, field)?;
+        drawn(&replay.draw(), bounds, field)?;
         if replay.epoch == 0 || replay.epoch > plan.epochs {
             return Err(invalid(
                 field("epoch"),
@@ -124,10 +124,10 @@ pub fn plan(plan: &RoundPlan, bounds: &PlanBounds) -> Result<(), InvalidAnswer> 
                 format!("1 to {}, the plan's epochs", plan.epochs),
             ));
         }
-        if !seen.insert((replay.epoch, replay.draw.prompt)) {
+        if !seen.insert((replay.epoch, replay.prompt)) {
             return Err(invalid(
                 field("prompt"),
-                replay.draw.prompt,
+                replay.prompt,
                 format!("each prompt once at epoch {}", replay.epoch),
             ));
         }
@@ -310,8 +310,17 @@ fn known(
         Ok(position) => Ok(&found.candidates[position]),
         Err(_) => {
             const SHOWN: usize = 20;
-            let indices: Vec<u32> = found.candidates.iter().map(|c| c.index).take(SHOWN).collect();
-            let more = if found.candidates.len() > SHOWN { " …" } else { "" };
+            let indices: Vec<u32> = found
+                .candidates
+                .iter()
+                .map(|c| c.index)
+                .take(SHOWN)
+                .collect();
+            let more = if found.candidates.len() > SHOWN {
+                " …"
+            } else {
+                ""
+            };
             Err(invalid(
                 field(),
                 candidate,
@@ -390,7 +399,9 @@ mod tests {
 
     fn a_plan() -> RoundPlan {
         let replay = |prompt, epoch| Replay {
-            draw: Draw { prompt, ..DRAW },
+            prompt,
+            images: DRAW.images,
+            weight: DRAW.weight,
             epoch,
         };
         RoundPlan {
@@ -463,7 +474,7 @@ mod tests {
             "`plan.draws[1].prompt` is 3; expected each prompt once",
         );
         check(
-            |plan| plan.replays[0].draw.prompt = 3,
+            |plan| plan.replays[0].prompt = 3,
             "`plan.replays[0].prompt` is 3; expected each prompt once at epoch 1",
         );
         check(
@@ -475,9 +486,7 @@ mod tests {
             changed.replays[1].epoch = epoch;
             tests::check(
                 plan(&changed, &BOUNDS),
-                &format!(
-                    "`plan.replays[1].epoch` is {epoch}; expected 1 to 2, the plan's epochs"
-                ),
+                &format!("`plan.replays[1].epoch` is {epoch}; expected 1 to 2, the plan's epochs"),
             );
         }
         check(

@@ -38,6 +38,20 @@ pub enum RunError {
         /// What is there.
         problem: &'static str,
     },
+    /// There is no run to go on with.
+    #[error("`{path}` holds no run: it has no ledger.jsonl")]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The run cannot go on from what its directory holds.
+    #[error("the run in `{path}` cannot go on: {problem}")]
+    Checkpoint {
+        /// The directory.
+        path: PathBuf,
+        /// What is missing or wrong.
+        problem: String,
+    },
     /// A file of the run directory cannot be written.
     #[error("cannot {action} `{path}`: {source}")]
     Io {
@@ -61,6 +75,13 @@ impl RunError {
             RunError::Occupied { .. } => {
                 Some("give another `--out`, or move what is there away".to_owned())
             }
+            RunError::NoRun { .. } => {
+                Some("give the directory that a run was written to (`--out`, or runs/N)".to_owned())
+            }
+            RunError::Checkpoint { .. } => Some(
+                "begin a new run; `sc-host run --config DIR/config.toml` repeats this one"
+                    .to_owned(),
+            ),
             RunError::Io { .. } => Some(
                 "check that the place exists, that you may write there and that it is not full"
                     .to_owned(),

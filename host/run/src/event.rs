@@ -40,6 +40,31 @@ pub enum Event<'a> {
         /// Its reason.
         reason: &'a str,
     },
+    /// A strategy failed, and the run goes on without it this time.
+    StrategyFailed {
+        /// The round.
+        round: u32,
+        /// Its role.
+        role: Role,
+        /// What happened.
+        error: &'a str,
+        /// What is done instead.
+        then: &'a str,
+    },
+    /// A strategy's file was edited.
+    StrategyEdited {
+        /// The round that begins.
+        round: u32,
+        /// Its role.
+        role: Role,
+        /// Its name.
+        strategy: &'a str,
+        /// The digest of the version that decides now.
+        digest: Option<&'a str>,
+        /// Why the edit is not taken; none: it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a str>,
+    },
     /// A filter has nothing left, or a selection chose nothing: the round trains nothing.
     NothingToTrainOn {
         /// The round.

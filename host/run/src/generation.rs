@@ -2,6 +2,7 @@
 
 use sc_core::answer::parse_answer;
 use sc_core::candidate::{Candidate, Group, Verdict};
+use sc_core::history::PromptHistory;
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
 use sc_core::rng;
@@ -147,10 +148,11 @@ pub struct DrawnGroup {
 
 impl DrawnGroup {
     /// A group without candidates.
-    pub fn new(prompt: Prompt) -> DrawnGroup {
+    pub fn new(prompt: Prompt, history: PromptHistory) -> DrawnGroup {
         DrawnGroup {
             group: Group {
                 prompt,
+                history,
                 candidates: Vec::new(),
             },
             tokens: Vec::new(),

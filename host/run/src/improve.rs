@@ -1,27 +1,29 @@
 //! The story that a run tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use sc_core::candidate::{Group, Verdict};
+use sc_core::candidate::Verdict;
 use sc_core::gate::GateDecision;
 use sc_core::history::PromptHistory;
 use sc_core::metrics::{Metric, RoundMetrics};
-use sc_core::plan::CurriculumDecision;
+use sc_core::plan::{CurriculumDecision, RoundPlan};
 use sc_core::prompt::Prompt;
-use sc_core::role::Role;
 use sc_model::UnifiedModel;
-use sc_strategy::StrategySet;
+use sc_strategy::record::{RoundInputs, RunInputs};
+use sc_strategy::{Runtime, StrategySet};
 use sc_train::{TrainReport, Trainer};
 
+use crate::ask::StateOwner;
+use crate::checkpoint::{self, Checkpoint, Memory};
 use crate::error::RunError;
 use crate::evaluation::{EvaluatedImage, EvaluatedOn, Evaluation, EvaluationSet, evaluate};
 use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
-use crate::generation::DrawnGroup;
 use crate::pictures::Album;
-use crate::round::Snapshot;
+use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
-use crate::store::{LEDGER, LedgerRow, RunStore, Timing};
+use crate::store::{LEDGER, LedgerRow, METRICS, Outcome, RunStore, Timing};
 use crate::task::{LabelledImage, Task};
 
 /// What a run is made of. Everything is loaded and checked.
@@ -31,46 +33,64 @@ pub struct Ingredients<'a> {
     /// What is drawn, and who knows the truth.
     pub task: &'a dyn Task,
     /// Who decides.
-    pub strategies: &'a StrategySet,
+    pub strategies: StrategySet,
+    /// What strategies run in.
+    pub runtime: &'a Runtime,
+    /// Whether strategies whose files are edited take effect from the next round.
+    pub watch: bool,
     /// How much and how.
     pub settings: &'a RunSettings,
     /// Where it is kept.
     pub store: &'a RunStore,
+    /// Where it goes on, if it is not a new run.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Improves a model by its own verdicts: draw, judge, filter, select, train, evaluate, and keep
 /// the round or not, as the strategies decide.
 ///
 /// # Errors
-/// When the model, a strategy or the disk fails. The rounds before stay in the run directory; of
-/// the round under way nothing stays but, where a strategy failed, its ledger rows.
+/// When the model, a strategy or the disk fails. The rounds before stay in the run directory, and
+/// the run can go on from there; of the round under way nothing stays but, where a strategy failed,
+/// its ledger rows and what it was asked.
 pub fn improve(
     ingredients: Ingredients<'_>,
     watcher: &mut dyn Watcher,
 ) -> Result<Summary, RunError> {
     let mut run = Run::begin(ingredients, watcher)?;
-    let before = run.evaluate_thoroughly("before")?;
-    for round in 1..=run.settings.rounds {
-        run.enter(round);
+    for number in run.rounds_to_do() {
+        run.enter(number);
+        run.refresh_strategies();
         let plan = match run.plan()? {
             CurriculumDecision::Round(plan) => plan,
             CurriculumDecision::Stop(_) => break,
         };
-        let drawn = run.draw_and_judge(&plan)?;
-        let filtered = run.filter(&drawn)?;
-        let examples = run.select(&plan, &drawn, &filtered)?;
         let start = run.snapshot()?;
-        let training = run.train(&plan, &examples)?;
-        let after = run.evaluate_round(&training)?;
+        let mut round = Round::new(plan, number, run.settings.seed);
+        // Most plans draw at the beginning alone; a replay may come in the middle of training.
+        for (epoch, until) in stages(&round.plan) {
+            run.epoch = epoch;
+            let mut drawn = run.draw_and_judge(&round)?;
+            let filtered = run.filter(&mut drawn)?;
+            run.select(&mut round, drawn, filtered)?;
+            run.train(&mut round, &start, until)?;
+        }
+        let after = run.evaluate_round(&round)?;
         let decision = run.gate(&after)?;
-        run.commit(&drawn, &filtered, training, after, &decision, start)?;
+        run.commit(&round, after, &decision, start)?;
         if matches!(decision, GateDecision::Stop { .. }) {
             break;
         }
     }
-    run.enter(run.rounds_done);
-    let after = run.evaluate_thoroughly("after")?;
-    run.finish(before, after)
+    run.finish()
+}
+
+/// Each epoch before which the plan draws, and how many passes are done when the next one comes.
+fn stages(plan: &RoundPlan) -> Vec<(u32, u32)> {
+    let epochs = plan.stages();
+    let ends = epochs[1..].iter().map(|next| next - 1);
+    let ends = ends.chain([plan.epochs]);
+    epochs.iter().copied().zip(ends).collect()
 }
 
 /// What a model is evaluated on.
@@ -84,7 +104,9 @@ struct Material {
 pub(crate) struct Run<'a> {
     pub(crate) model: &'a dyn UnifiedModel,
     pub(crate) task: &'a dyn Task,
-    pub(crate) strategies: &'a StrategySet,
+    pub(crate) strategies: StrategySet,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) watch: bool,
     pub(crate) settings: &'a RunSettings,
     pub(crate) store: &'a RunStore,
     pub(crate) watcher: &'a mut dyn Watcher,
@@ -93,17 +115,23 @@ pub(crate) struct Run<'a> {
     pub(crate) histories: Vec<PromptHistory>,
     /// Figures of the rounds so far, from round 0.
     pub(crate) past: Vec<RoundMetrics>,
-    /// What each role's strategy wants to remember.
-    pub(crate) states: BTreeMap<Role, Vec<u8>>,
+    /// What each strategy wants to remember.
+    pub(crate) states: BTreeMap<StateOwner, Vec<u8>>,
     /// The round under way; 0 before the first.
     pub(crate) round: u32,
+    /// The pass over the round's examples that comes next, from 1.
+    pub(crate) epoch: u32,
     /// The round's ledger rows, not yet on disk.
-    pub(crate) ledger: Vec<LedgerRow<'a>>,
+    pub(crate) ledger: Vec<LedgerRow>,
+    /// What the round's strategies were given and answered.
+    pub(crate) inputs: RoundInputs,
+    /// Figures of the model that the run began with, on the large set.
+    before: Evaluation,
     /// Figures of the model as it stands, on the round's evaluation set.
     pub(crate) current: Evaluation,
     pub(crate) cost: Cost,
-    /// Ids of the prompts that the round trains on.
-    pub(crate) chosen_prompts: BTreeSet<u32>,
+    /// Digest of the weights that the run began with.
+    base: String,
     round_material: Material,
     whole_material: Material,
     rounds_done: u32,
@@ -119,8 +147,11 @@ impl<'a> Run<'a> {
             model,
             task,
             strategies,
+            runtime,
+            watch,
             settings,
             store,
+            checkpoint,
         } = ingredients;
         let sizes = settings.evaluation;
         let material = |on: EvaluatedOn, prompts: u32| Material {
@@ -133,6 +164,8 @@ impl<'a> Run<'a> {
             model,
             task,
             strategies,
+            runtime,
+            watch,
             settings,
             store,
             watcher,
@@ -141,16 +174,33 @@ impl<'a> Run<'a> {
             past: Vec::new(),
             states: BTreeMap::new(),
             round: 0,
+            epoch: 1,
             ledger: Vec::new(),
+            inputs: RoundInputs::default(),
+            before: Evaluation::default(),
             current: Evaluation::default(),
             cost: Cost::default(),
-            chosen_prompts: BTreeSet::new(),
+            base: checkpoint::digest(model)?,
             round_material: material(EvaluatedOn::Round, sizes.round_prompts),
             whole_material: material(EvaluatedOn::Whole, sizes.prompts),
             rounds_done: 0,
             rounds_kept: 0,
         };
-        run.current = run.evaluate_briefly()?;
+        match checkpoint {
+            Some(checkpoint) => run.go_on_from(checkpoint)?,
+            None => run.begin_anew()?,
+        }
+        Ok(run)
+    }
+
+    /// Measures the model that the run begins with, and makes the first checkpoint.
+    fn begin_anew(&mut self) -> Result<(), RunError> {
+        self.store.write_run_inputs(&RunInputs {
+            seed: self.settings.seed,
+            rounds: self.settings.rounds,
+            prompts: self.task.training_prompts().to_vec(),
+        })?;
+        self.current = self.evaluate_briefly()?;
         let record = RoundRecord {
             round: 0,
             kept: true,
@@ -158,16 +208,100 @@ impl<'a> Run<'a> {
             accepted: 0,
             passed_filter: 0,
             training: TrainReport::default(),
-            evaluation: run.current.clone(),
+            evaluation: self.current.clone(),
         };
-        run.store.append("metrics.jsonl", &[record])?;
-        run.remember(true, run.current.metrics());
-        run.model.parameters().save(&run.store.path("model"))?;
-        Ok(run)
+        self.store.append(METRICS, &[record])?;
+        self.remember(true, self.current.metrics());
+        self.model.parameters().save(&self.store.path("model"))?;
+        self.before = self.evaluate_thoroughly("before")?;
+        self.save_checkpoint()
+    }
+
+    /// Puts everything back to where a run that ended before stood.
+    fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<(), RunError> {
+        let Checkpoint {
+            memory,
+            weights,
+            optimizer,
+        } = checkpoint;
+        let failed = |problem: &str| RunError::Checkpoint {
+            path: self.store.root().to_owned(),
+            problem: problem.to_owned(),
+        };
+        if memory.base != self.base {
+            return Err(failed("it began with another model than the one given now"));
+        }
+        if memory.seed != self.settings.seed {
+            return Err(failed("its seed is another one"));
+        }
+        if memory.histories.len() != self.histories.len() {
+            return Err(failed("it has other training prompts"));
+        }
+        self.model.parameters().replace(&weights)?;
+        self.trainer.restore(&optimizer)?;
+        self.histories = memory.histories;
+        self.past = memory.past;
+        self.states = memory.states.into_iter().collect();
+        self.before = memory.before;
+        self.current = memory.current;
+        self.cost = memory.cost;
+        self.rounds_done = memory.round;
+        self.rounds_kept = memory.rounds_kept;
+        self.store.cut(METRICS, memory.metrics_bytes)?;
+        self.model.parameters().save(&self.store.path("model"))?;
+        let rows: Vec<LedgerRow> = self
+            .strategies
+            .identities()
+            .into_iter()
+            .map(|(role, who)| {
+                let outcome = Outcome::Resumed {
+                    resumed_after: memory.round,
+                };
+                LedgerRow::new(memory.round + 1, 1, role, who, outcome)
+            })
+            .collect();
+        self.store.append(LEDGER, &rows)
+    }
+
+    /// All that the next round needs, on disk.
+    fn save_checkpoint(&self) -> Result<(), RunError> {
+        let Snapshot { weights, optimizer } = self.snapshot()?;
+        let states = self.states.iter();
+        Checkpoint {
+            memory: Memory {
+                round: self.rounds_done,
+                rounds_kept: self.rounds_kept,
+                seed: self.settings.seed,
+                base: self.base.clone(),
+                histories: self.histories.clone(),
+                past: self.past.clone(),
+                states: states
+                    .map(|(owner, s)| (owner.clone(), s.clone()))
+                    .collect(),
+                before: self.before.clone(),
+                current: self.current.clone(),
+                cost: self.cost,
+                step: optimizer.step,
+                metrics_bytes: self.store.size(METRICS)?,
+            },
+            weights,
+            optimizer,
+        }
+        .save(self.store)
+    }
+
+    fn rounds_to_do(&self) -> RangeInclusive<u32> {
+        self.rounds_done + 1..=self.settings.rounds
     }
 
     fn enter(&mut self, round: u32) {
         self.round = round;
+        self.epoch = 1;
+        self.inputs = RoundInputs {
+            round,
+            last: self.past.last().cloned(),
+            ..RoundInputs::default()
+        };
     }
 
     /// Evaluates on the large set, and keeps some of the pictures under `name`.
@@ -183,8 +317,10 @@ impl<'a> Run<'a> {
     }
 
     /// The figures after a round's training; what was not trained has not changed.
-    fn evaluate_round(&mut self, training: &TrainReport) -> Result<Evaluation, RunError> {
-        if training.steps == 0 {
+    fn evaluate_round(&mut self, round: &Round<'a>) -> Result<Evaluation, RunError> {
+        if round.training.report(self.model.image_tokens()).steps == 0 {
+            self.watcher
+                .event(&Event::NothingToTrainOn { round: self.round });
             return Ok(self.current.clone());
         }
         self.evaluate_briefly()
@@ -230,9 +366,7 @@ impl<'a> Run<'a> {
     /// Ends the round: its model becomes the run's, or the model of the round's start is put back.
     fn commit(
         &mut self,
-        drawn: &[DrawnGroup],
-        filtered: &[Group],
-        training: TrainReport,
+        round: &Round<'a>,
         after: Evaluation,
         decision: &GateDecision,
         start: Snapshot,
@@ -245,24 +379,26 @@ impl<'a> Run<'a> {
         } else {
             self.put_back(start)?;
         }
-        self.record_histories(drawn, filtered, kept);
-        let candidates = || drawn.iter().flat_map(|group| &group.group.candidates);
+        self.record_histories(round, kept);
+        let candidates = || round.groups().flat_map(|(drawn, _)| &drawn.candidates);
         let accepted = candidates().filter(|c| c.verdict == Verdict::Accepted);
+        let passed = round.groups().map(|(_, left)| left.candidates.len() as u64);
         let record = RoundRecord {
             round: self.round,
             kept,
             drawn: candidates().count() as u64,
             accepted: accepted.count() as u64,
-            passed_filter: filtered.iter().map(|g| g.candidates.len() as u64).sum(),
-            training,
+            passed_filter: passed.sum(),
+            training: round.training.report(self.model.image_tokens()),
             evaluation: after,
         };
         self.store
             .append(LEDGER, &std::mem::take(&mut self.ledger))?;
-        self.store
-            .append("metrics.jsonl", std::slice::from_ref(&record))?;
+        self.store.write_inputs(&self.inputs)?;
+        self.store.append(METRICS, std::slice::from_ref(&record))?;
         self.remember(kept, record.evaluation.metrics());
         self.rounds_done += 1;
+        self.save_checkpoint()?;
         self.watcher.event(&Event::Round(&record));
         Ok(())
     }
@@ -275,8 +411,14 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn finish(mut self, before: Evaluation, after: Evaluation) -> Result<Summary, RunError> {
-        // A curriculum that ended the run left a row.
+    /// Measures the model that the run has come to.
+    fn finish(mut self) -> Result<Summary, RunError> {
+        if self.inputs.curriculum.is_some() && self.inputs.stages.is_empty() {
+            // A curriculum that ended the run.
+            self.store.write_inputs(&self.inputs)?;
+        }
+        self.round = self.rounds_done;
+        let after = self.evaluate_thoroughly("after")?;
         self.store
             .append(LEDGER, &std::mem::take(&mut self.ledger))?;
         let summary = Summary {
@@ -284,7 +426,7 @@ impl<'a> Run<'a> {
             rounds: self.rounds_done,
             seed: self.settings.seed,
             rounds_kept: self.rounds_kept,
-            before: before.overall,
+            before: self.before.overall,
             after: after.overall,
             cost: self.cost,
         };

@@ -6,6 +6,9 @@
 //!
 //! Deliberately absent: printing, and the choice of strategies, which arrive loaded.
 
+mod ask;
+mod candidates;
+mod checkpoint;
 mod error;
 pub mod evaluation;
 pub mod event;
@@ -16,6 +19,7 @@ mod round;
 pub mod settings;
 pub mod store;
 pub mod task;
-
-pub use error::RunError;
 pub mod wording;
+
+pub use checkpoint::Checkpoint;
+pub use error::RunError;

@@ -1,9 +1,11 @@
 //! The run directory.
 //!
 //! ```text
-//! config.toml      the resolved configuration
+//! config.toml      the resolved configuration, which runs again as it is
 //! ledger.jsonl     an object a strategy call
 //! metrics.jsonl    an object a round; round 0 is the model that the run began with
+//! inputs/          what the strategies were given and answered, for `replay`
+//! checkpoints/     all that the next round needs, for a run that goes on later
 //! images/          what the model draws for the same prompts, before and after
 //! model/           the last kept model, in Hugging Face layout
 //! summary.json     figures before and after
@@ -23,13 +25,16 @@ use sc_core::choice::Objective;
 use sc_core::gate::GateDecision;
 use sc_core::plan::Sampling;
 use sc_core::role::Role;
-use sc_strategy::Identity;
+use sc_strategy::record::{self, RoundInputs, RunInputs};
+use sc_strategy::{Identity, Usage};
 use serde::Serialize;
 
 use crate::error::RunError;
 
 /// The file that every run writes first.
 pub(crate) const LEDGER: &str = "ledger.jsonl";
+/// An object a round.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 const NOT_EMPTY: &str = "is not empty";
 
 /// A run's place on disk.
@@ -37,41 +42,63 @@ pub struct RunStore {
     root: PathBuf,
 }
 
-/// One strategy call.
+/// One strategy call, or a change of who is called.
 #[derive(Clone, Debug, Serialize)]
-pub struct LedgerRow<'a> {
+pub struct LedgerRow {
     /// The round, from 1.
     pub round: u32,
+    /// The epoch before which it was asked, where that is not the round's beginning.
+    #[serde(skip_serializing_if = "is_first")]
+    pub epoch: u32,
     /// What was decided.
     pub role: Role,
-    /// Who decided it.
-    #[serde(flatten)]
-    pub who: LedgerIdentity<'a>,
+    /// Its own name; `builtin:NAME` for a builtin.
+    pub strategy: String,
+    /// Its version.
+    pub version: String,
+    /// `sha256:HEX` of its file; `null` for a builtin.
+    pub digest: Option<String>,
     /// What it decided.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// What it used of the services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
-/// A strategy as every ledger row names it.
-#[derive(Clone, Debug, Serialize)]
-pub struct LedgerIdentity<'a> {
-    /// Its own name; `builtin:NAME` for a builtin.
-    pub strategy: &'a str,
-    /// Its version.
-    pub version: &'a str,
-    /// `sha256:HEX` of its file; `null` for a builtin.
-    pub digest: Option<&'a str>,
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_first(epoch: &u32) -> bool {
+    *epoch <= 1
 }
 
-impl<'a> LedgerIdentity<'a> {
-    /// How the ledger names `identity`.
-    pub fn of(identity: &'a Identity) -> LedgerIdentity<'a> {
-        LedgerIdentity {
-            strategy: &identity.name,
-            version: &identity.version,
-            digest: identity.digest.as_deref(),
+impl LedgerRow {
+    /// A row about a strategy that used no service.
+    pub fn new(round: u32, epoch: u32, role: Role, who: &Identity, outcome: Outcome) -> LedgerRow {
+        LedgerRow {
+            round,
+            epoch,
+            role,
+            strategy: who.name.clone(),
+            version: who.version.clone(),
+            digest: who.digest.clone(),
+            outcome,
+            usage: None,
         }
     }
+}
+
+/// A prompt that is drawn for again.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplayRow {
+    /// The prompt.
+    pub prompt: String,
+    /// Before which pass over the examples.
+    pub epoch: u32,
+    /// How many images.
+    pub images: u32,
 }
 
 /// What a strategy decided.
@@ -80,12 +107,12 @@ impl<'a> LedgerIdentity<'a> {
 pub enum Outcome {
     /// A curriculum's plan.
     Plan {
-        /// Prompts to draw for.
+        /// Prompts to draw for, replays included.
         prompts: usize,
-        /// Images to draw.
+        /// Images to draw, if no replay is left out.
         images: u64,
         /// Prompts that failed before and are drawn for again.
-        replayed: Vec<String>,
+        replayed: Vec<ReplayRow>,
         /// How to draw.
         sampling: Sampling,
         /// What to train with.
@@ -122,6 +149,23 @@ pub enum Outcome {
     Failure {
         /// Why.
         error: String,
+        /// What is done instead.
+        then: String,
+    },
+    /// The strategy's file was edited while the run went on.
+    Edited {
+        /// `taken`, or `refused` where the new text cannot be used.
+        edit: &'static str,
+        /// The digest that decided before.
+        before: Option<String>,
+        /// Why it was refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A run that had ended goes on with this strategy.
+    Resumed {
+        /// The last round that is done.
+        resumed_after: u32,
     },
 }
 
@@ -248,6 +292,68 @@ impl RunStore {
             file.write_all(&lines)
         };
         append().map_err(RunError::io("write", &path))
+    }
+
+    /// Opens the directory of a run that is to go on.
+    ///
+    /// # Errors
+    /// When there is no run.
+    pub fn open(root: &Path) -> Result<RunStore, RunError> {
+        let store = RunStore {
+            root: root.to_owned(),
+        };
+        if store.path(LEDGER).is_file() {
+            Ok(store)
+        } else {
+            Err(RunError::NoRun {
+                path: root.to_owned(),
+            })
+        }
+    }
+
+    /// Writes what the strategies of a round were given and answered.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_inputs(&self, inputs: &RoundInputs) -> Result<(), RunError> {
+        self.write(&record::round_file(inputs.round), &record::encode(inputs))
+    }
+
+    /// Writes what holds for all rounds of the run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_run_inputs(&self, inputs: &RunInputs) -> Result<(), RunError> {
+        self.write(&record::run_file(), &record::encode(inputs))
+    }
+
+    /// Size of a file, in bytes; 0 where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn size(&self, name: &str) -> Result<u64, RunError> {
+        let path = self.path(name);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(RunError::io("read", path)(error)),
+        }
+    }
+
+    /// Cuts a file off after `size` bytes, if it is longer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn cut(&self, name: &str, size: u64) -> Result<(), RunError> {
+        if self.size(name)? <= size {
+            return Ok(());
+        }
+        let path = self.path(name);
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(size))
+            .map_err(RunError::io("write", path))
     }
 
     /// Writes `value` as a file with one JSON object.

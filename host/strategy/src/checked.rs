@@ -9,7 +9,8 @@ use sc_core::validate::{self, InvalidAnswer};
 
 use crate::error::{CallError, CallFailure};
 use crate::role::{
-    CallContext, Curriculum, CurriculumInput, DataFilter, GateInput, PairSelection, QualityGate, Reply,
+    CallContext, Curriculum, CurriculumInput, DataFilter, GateInput, PairSelection, QualityGate,
+    Reply,
 };
 use crate::services::CandidateServices;
 

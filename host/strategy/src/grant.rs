@@ -103,8 +103,7 @@ impl Grants {
         let mut grants: Vec<Grant> = Vec::new();
         for text in texts {
             let grant = parse(text)?;
-            let again =
-                |other: &Grant| (other.role, other.service) == (grant.role, grant.service);
+            let again = |other: &Grant| (other.role, other.service) == (grant.role, grant.service);
             if grants.iter().any(again) {
                 return Err(GrantError::Twice {
                     given: text.clone(),
@@ -178,21 +177,39 @@ mod tests {
     #[track_caller]
     fn check(texts: &[&str], expected: &str) {
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-        let found = Grants::parse(&texts).map_or_else(|error| error.to_string(), |_| "granted".into());
+        let found =
+            Grants::parse(&texts).map_or_else(|error| error.to_string(), |_| "granted".into());
         assert_eq!(found, expected);
     }
 
     #[test]
     fn grants_read_as_they_are_typed() {
-        check(&["model:500", "data-filter.candidate", "log:0", "random"], "granted");
+        check(
+            &["model:500", "data-filter.candidate", "log:0", "random"],
+            "granted",
+        );
         check(&["model:500", "data-filter.model:5"], "granted");
-        check(&["modle:500"], "`--grant modle:500`: there is no service `modle`");
-        check(&["gate.model:5"], "`--grant gate.model:5`: `gate` is no role");
+        check(
+            &["modle:500"],
+            "`--grant modle:500`: there is no service `modle`",
+        );
+        check(
+            &["gate.model:5"],
+            "`--grant gate.model:5`: `gate` is no role",
+        );
         check(&["model:1", "model:2"], "`--grant model:2`: granted before");
-        for text in ["model", "model:", "model:-1", "model:4294967296", "model:many"] {
+        for text in [
+            "model",
+            "model:",
+            "model:-1",
+            "model:4294967296",
+            "model:many",
+        ] {
             check(
                 &[text],
-                &format!("`--grant {text}`: expected a number of questions a round after the colon"),
+                &format!(
+                    "`--grant {text}`: expected a number of questions a round after the colon"
+                ),
             );
         }
         check(&["random:7"], "`--grant random:7`: expected no number");

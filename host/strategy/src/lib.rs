@@ -18,6 +18,7 @@ mod error;
 mod grant;
 mod limits;
 mod parameter;
+pub mod record;
 mod request;
 mod role;
 mod services;

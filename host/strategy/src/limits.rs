@@ -122,11 +122,18 @@ impl Limits {
                 }
                 // More than this could not be addressed, or would run over the host's stack.
                 Field::Bytes(limit) => {
-                    let most = if name == "stack_bytes" { 64 << 20 } else { 1 << 36 };
+                    let most = if name == "stack_bytes" {
+                        64 << 20
+                    } else {
+                        1 << 36
+                    };
                     *limit = whole(value, most).map_err(wrong)? as usize;
                 }
                 Field::Seconds(limit) => {
-                    let seconds = value.parse().ok().filter(|s| (0.001..=86_400.0).contains(s));
+                    let seconds = value
+                        .parse()
+                        .ok()
+                        .filter(|s| (0.001..=86_400.0).contains(s));
                     *limit = seconds
                         .map(Duration::from_secs_f64)
                         .ok_or_else(|| wrong("seconds, from 0.001 to 86400".into()))?;
@@ -141,7 +148,10 @@ impl Limits {
         [
             ("component_bytes", Count(&mut self.component_bytes)),
             ("component_functions", Small(&mut self.component_functions)),
-            ("component_code_bytes", Count(&mut self.component_code_bytes)),
+            (
+                "component_code_bytes",
+                Count(&mut self.component_code_bytes),
+            ),
             ("compile_seconds", Seconds(&mut self.compile_time)),
             ("script_bytes", Count(&mut self.script_bytes)),
             ("fuel", Count(&mut self.fuel)),
@@ -198,9 +208,10 @@ mod tests {
 
     #[track_caller]
     fn check(change: &str, expected: &str) {
-        let found = Limits::default()
-            .with(&[change.to_owned()])
-            .map_or_else(|error| error.to_string(), |limits| format!("{:?}", limits.listed()));
+        let found = Limits::default().with(&[change.to_owned()]).map_or_else(
+            |error| error.to_string(),
+            |limits| format!("{:?}", limits.listed()),
+        );
         assert!(found.contains(expected), "{found}");
     }
 
@@ -213,7 +224,10 @@ mod tests {
         check("fuel", "expected NAME=VALUE");
         check("speed=1", "expected one of component_bytes, ");
         for value in ["-1", "1.5", "many", "", "1e300", "99999999999G"] {
-            check(&format!("fuel={value}"), "expected a whole number from 0 to");
+            check(
+                &format!("fuel={value}"),
+                "expected a whole number from 0 to",
+            );
         }
         check("log_lines=4294967296", "from 0 to 4294967295");
         check("stack_bytes=1G", "from 0 to 67108864");

@@ -194,7 +194,9 @@ pub(crate) fn parse_settings(texts: &[String]) -> Result<Vec<Setting>, LoadError
                 == (setting.role, &setting.strategy, &setting.key)
         };
         if settings.iter().any(same_place) {
-            let place = text.split_once('=').map_or(text.as_str(), |(place, _)| place);
+            let place = text
+                .split_once('=')
+                .map_or(text.as_str(), |(place, _)| place);
             return Err(SettingError::Twice {
                 place: place.to_owned(),
             }

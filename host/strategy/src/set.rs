@@ -316,10 +316,11 @@ fn distribute<S: OfRole + ?Sized>(
             Some(wanted) => name == wanted || name.strip_prefix(BUILTIN_PREFIX) == Some(wanted),
             None => true,
         };
-        let among: Vec<usize> = (0..places.len()).filter(|&at| named(&known[at].0)).collect();
-        let names = |of: &[usize]| -> Vec<String> {
-            of.iter().map(|&at| known[at].0.clone()).collect()
-        };
+        let among: Vec<usize> = (0..places.len())
+            .filter(|&at| named(&known[at].0))
+            .collect();
+        let names =
+            |of: &[usize]| -> Vec<String> { of.iter().map(|&at| known[at].0.clone()).collect() };
         if among.is_empty() {
             return Err(SettingError::UnknownStrategy {
                 given: setting.given.clone(),
@@ -427,9 +428,8 @@ pub(crate) fn fill<S: OfRole + ?Sized>(
 }
 
 fn check_grants(guest: &Guest, role: Role, grants: &Grants) -> Result<(), LoadError> {
-    let missing = |service: &&Service| {
-        service.needs_grant() && grants.allowance(role, **service).is_none()
-    };
+    let missing =
+        |service: &&Service| service.needs_grant() && grants.allowance(role, **service).is_none();
     match guest.services().iter().find(missing) {
         None => Ok(()),
         Some(&service) => Err(LoadError::NotGranted {

@@ -9,7 +9,7 @@ use crate::error::LoadError;
 use crate::grant::Grants;
 use crate::request::Requested;
 use crate::set::{Loaded, OfRole, StrategySet, fill};
-use crate::slot::Slot;
+use crate::slot::{Identity, Slot};
 use crate::wasm::{Runtime, digest_of};
 
 /// What became of a file that changed.
@@ -17,19 +17,15 @@ use crate::wasm::{Runtime, digest_of};
 pub enum Refreshed {
     /// It decides from now on.
     Taken {
-        /// The role.
-        role: Role,
-        /// The strategy's name.
-        name: String,
+        /// Where, and who it is now.
+        place: (Role, Identity),
         /// Digest of the version before.
         before: Option<String>,
-        /// Digest of the version that decides now.
-        now: Option<String>,
     },
     /// It cannot be used: the version before goes on deciding.
     Kept {
-        /// The file.
-        source: String,
+        /// Where it would decide, and who goes on deciding there.
+        places: Vec<(Role, Identity)>,
         /// What is wrong with it.
         error: LoadError,
     },
@@ -47,10 +43,8 @@ impl StrategySet {
                 // Told of once too: an absent file has no digest.
                 Err(error) => {
                     if !std::mem::take(&mut file.seen).is_empty() {
-                        outcome.push(Refreshed::Kept {
-                            source: file.path.clone(),
-                            error,
-                        });
+                        let path = file.path.clone();
+                        outcome.push(self.kept(&path, error));
                     }
                     continue;
                 }
@@ -62,13 +56,20 @@ impl StrategySet {
             let path = file.path.clone();
             match self.take(&path, runtime) {
                 Ok(mut taken) => outcome.append(&mut taken),
-                Err(error) => outcome.push(Refreshed::Kept {
-                    source: path,
-                    error,
-                }),
+                Err(error) => outcome.push(self.kept(&path, error)),
             }
         }
         outcome
+    }
+
+    fn kept(&self, path: &str, error: LoadError) -> Refreshed {
+        let places = self
+            .identities()
+            .into_iter()
+            .filter(|(_, identity)| identity.source == path)
+            .map(|(role, identity)| (role, identity.clone()))
+            .collect();
+        Refreshed::Kept { places, error }
     }
 
     /// Puts what `path` holds now into all places that it fills; into none if it fails for one.
@@ -87,7 +88,11 @@ impl StrategySet {
             source.changes(from_mut(&mut self.pair_selection))?,
             source.changes(&mut self.quality_gates)?,
         ];
-        Ok(changes.into_iter().flatten().map(|change| change()).collect())
+        Ok(changes
+            .into_iter()
+            .flatten()
+            .map(|change| change())
+            .collect())
     }
 }
 
@@ -118,7 +123,13 @@ impl Source<'_> {
                     role: S::ROLE,
                 });
             }
-            let new = fill::<S>(self.loaded, self.path, &slot.given, self.grants, self.runtime)?;
+            let new = fill::<S>(
+                self.loaded,
+                self.path,
+                &slot.given,
+                self.grants,
+                self.runtime,
+            )?;
             if new.identity.digest == slot.identity().digest {
                 // Back to what decides already.
                 continue;
@@ -127,10 +138,8 @@ impl Source<'_> {
                 let before = Arc::clone(&slot.current);
                 slot.replace(new);
                 Refreshed::Taken {
-                    role: S::ROLE,
-                    name: slot.identity().name.clone(),
+                    place: (S::ROLE, slot.identity().clone()),
                     before: before.identity.digest.clone(),
-                    now: slot.identity().digest.clone(),
                 }
             }));
         }

@@ -6,6 +6,7 @@
 
 mod adamw;
 mod error;
+mod examples;
 mod in_place;
 pub mod loss;
 mod schedule;
@@ -13,8 +14,8 @@ mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig, AdamWState};
 pub use error::TrainError;
+pub use examples::{Examples, Pair, Reference, Target};
 pub use schedule::Schedule;
 pub use trainer::{
-    Examples, Pair, StepReport, Target, TrainReport, TrainRound, TrainSettings, Trainer,
-    generation_path,
+    RoundTraining, StepReport, TrainReport, TrainRound, TrainSettings, Trainer, generation_path,
 };

@@ -1,5 +1,7 @@
 //! A round's examples through the loss and the optimizer.
 
+use std::ops::Range;
+
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -9,56 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::adamw::{AdamW, AdamWConfig, AdamWState};
 use crate::error::TrainError;
+use crate::examples::{Examples, Pair, Reference, ReferenceSums, Target};
 use crate::loss::{self, PairLogProbs};
 use crate::schedule::Schedule;
-
-/// An image to imitate. Weights are relative: a round's are scaled to a mean of 1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Target {
-    /// The prompt.
-    pub prompt: String,
-    /// The image's tokens.
-    pub tokens: Vec<u32>,
-    /// Weight in the loss.
-    pub weight: f64,
-}
-
-/// A preferred and a dispreferred image of one prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
-    /// The prompt of both.
-    pub prompt: String,
-    /// Tokens of the preferred image.
-    pub chosen: Vec<u32>,
-    /// Tokens of the dispreferred image.
-    pub rejected: Vec<u32>,
-    /// Weight in the loss.
-    pub weight: f64,
-}
-
-/// What a round is trained on; the kind of example decides the loss.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Examples {
-    /// Supervised fine-tuning: mean-token NLL of each image.
-    Targets(Vec<Target>),
-    /// Direct preference optimisation, with an NLL term on the chosen image.
-    Pairs(Vec<Pair>),
-}
-
-impl Examples {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Examples::Targets(targets) => targets.len(),
-            Examples::Pairs(pairs) => pairs.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// How examples are trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,7 +113,7 @@ enum Objective<'a> {
     Prefer {
         pairs: &'a [Pair],
         weights: Vec<f64>,
-        reference: Reference,
+        reference: &'a ReferenceSums,
     },
 }
 
@@ -170,11 +125,50 @@ struct BatchLoss {
     preferred: Option<f64>,
 }
 
-/// Reference log-probabilities of a round's pairs, summed over tokens, \[pairs\] each, taken once
-/// from the model as it is at the round's start.
-struct Reference {
-    chosen: Tensor,
-    rejected: Tensor,
+/// The training of one round, which may go on in several stretches of passes with more examples
+/// each time.
+#[derive(Debug)]
+pub struct RoundTraining {
+    round: TrainRound,
+    /// Passes done.
+    passes: u32,
+    examples: usize,
+    images: usize,
+    losses: Vec<f64>,
+    /// Share of pairs with a margin above 0, of each step.
+    preferred: Vec<f64>,
+}
+
+impl RoundTraining {
+    /// Nothing is trained yet.
+    pub fn begin(round: TrainRound) -> RoundTraining {
+        RoundTraining {
+            round,
+            passes: 0,
+            examples: 0,
+            images: 0,
+            losses: Vec::new(),
+            preferred: Vec::new(),
+        }
+    }
+
+    /// What it came to so far, on a model of `image_tokens` tokens an image.
+    pub fn report(&self, image_tokens: usize) -> TrainReport {
+        if self.losses.is_empty() {
+            return TrainReport::default();
+        }
+        let tenth = self.losses.len().div_ceil(10);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        TrainReport {
+            steps: self.losses.len(),
+            examples: self.examples,
+            tokens: (self.images * image_tokens) as u64,
+            loss_first: mean(&self.losses[..tenth]),
+            loss_last: mean(&self.losses[self.losses.len() - tenth..]),
+            preference_accuracy: (!self.preferred.is_empty())
+                .then(|| mean(&self.preferred[self.preferred.len().saturating_sub(tenth)..])),
+        }
+    }
 }
 
 impl Trainer {
@@ -206,11 +200,10 @@ impl Trainer {
         self.optimizer.restore(state)
     }
 
-    /// Trains `model` on `examples`. Without examples nothing is trained.
+    /// Trains `model` on `examples`, the whole round at once. Without examples nothing is trained.
     ///
     /// # Errors
-    /// When the model fails or the loss is no number any more. The weights may have moved by then:
-    /// the caller keeps a snapshot.
+    /// As [`Trainer::go_on`].
     pub fn train(
         &mut self,
         model: &dyn UnifiedModel,
@@ -218,19 +211,49 @@ impl Trainer {
         round: TrainRound,
         watch: &mut dyn FnMut(&StepReport),
     ) -> Result<TrainReport, TrainError> {
-        if examples.is_empty() {
-            return Ok(TrainReport::default());
-        }
-        let objective = self.objective(model, examples)?;
-        let batches = self.batches(examples.len(), round);
-        let schedule = Schedule {
-            warmup: (self.settings.warmup * batches.len() as f64).round() as usize,
-            total: batches.len(),
+        let reference = self.reference(model, examples)?;
+        let mut training = RoundTraining::begin(round);
+        self.go_on(
+            model,
+            (examples, &reference),
+            &mut training,
+            round.epochs,
+            watch,
+        )?;
+        Ok(training.report(model.image_tokens()))
+    }
+
+    /// Goes on with a round until `until` of its passes are done, on `examples` with their
+    /// reference. Without examples nothing is trained.
+    ///
+    /// # Errors
+    /// When the model fails or the loss is no number any more. The weights may have moved by then:
+    /// the caller keeps a snapshot.
+    pub fn go_on(
+        &mut self,
+        model: &dyn UnifiedModel,
+        (examples, reference): (&Examples, &Reference),
+        training: &mut RoundTraining,
+        until: u32,
+        watch: &mut dyn FnMut(&StepReport),
+    ) -> Result<(), TrainError> {
+        let first = training.passes;
+        training.passes = until;
+        let Some(objective) = objective(examples, reference) else {
+            return Ok(());
         };
-        let mut losses = Vec::with_capacity(batches.len());
-        let mut preferred = Vec::new();
-        let mut images = 0;
-        for (step, batch) in batches.iter().enumerate() {
+        let round = training.round;
+        let done = training.losses.len();
+        let batches = self.batches(examples.len(), round, first..until, done);
+        // As many steps as the round will have if no more examples join it.
+        let left = self.batches(examples.len(), round, first..round.epochs, done);
+        let total = done + left.len();
+        let schedule = Schedule {
+            warmup: (self.settings.warmup * total as f64).round() as usize,
+            total,
+        };
+        training.examples = examples.len();
+        for (step, batch) in (done..).zip(&batches) {
             let batch_loss = match &objective {
                 Objective::Imitate { targets, weights } => {
                     let mut dropout = rng::stream(
@@ -258,52 +281,32 @@ impl Trainer {
             let rate =
                 self.settings.learning_rate * round.learning_rate_scale * schedule.factor(step);
             let gradient_norm = self.optimizer.step(&gradients, rate)?;
-            images += batch_loss.images;
-            losses.push(value);
-            preferred.extend(batch_loss.preferred);
+            training.images += batch_loss.images;
+            training.losses.push(value);
+            training.preferred.extend(batch_loss.preferred);
             watch(&StepReport {
                 step: step + 1,
-                steps: batches.len(),
+                steps: total,
                 loss: value,
                 gradient_norm,
             });
         }
-        let tenth = losses.len().div_ceil(10);
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        Ok(TrainReport {
-            steps: losses.len(),
-            examples: examples.len(),
-            tokens: (images * model.image_tokens()) as u64,
-            loss_first: mean(&losses[..tenth]),
-            loss_last: mean(&losses[losses.len() - tenth..]),
-            preference_accuracy: (!preferred.is_empty())
-                .then(|| mean(&preferred[preferred.len() - tenth..])),
-        })
+        Ok(())
     }
 
-    fn objective<'a>(
+    /// Indices of the examples of each step of some passes, when `done` steps of the round have been
+    /// taken: every pass in an order of its own.
+    fn batches(
         &self,
-        model: &dyn UnifiedModel,
-        examples: &'a Examples,
-    ) -> Result<Objective<'a>, TrainError> {
-        Ok(match examples {
-            Examples::Targets(targets) => Objective::Imitate {
-                targets,
-                weights: relative_weights(targets.iter().map(|target| target.weight)),
-            },
-            Examples::Pairs(pairs) => Objective::Prefer {
-                pairs,
-                weights: relative_weights(pairs.iter().map(|pair| pair.weight)),
-                reference: self.reference(model, pairs)?,
-            },
-        })
-    }
-
-    /// Indices of the examples of each step: every epoch in an order of its own.
-    fn batches(&self, examples: usize, round: TrainRound) -> Vec<Vec<usize>> {
+        examples: usize,
+        round: TrainRound,
+        passes: Range<u32>,
+        done: usize,
+    ) -> Vec<Vec<usize>> {
+        let most = self.settings.max_steps.saturating_sub(done);
         let mut batches = Vec::new();
-        for epoch in 0..round.epochs {
-            if batches.len() >= self.settings.max_steps {
+        for epoch in passes {
+            if batches.len() >= most {
                 break;
             }
             let mut order: Vec<usize> = (0..examples).collect();
@@ -318,11 +321,23 @@ impl Trainer {
                     .map(<[usize]>::to_vec),
             );
         }
-        batches.truncate(self.settings.max_steps);
+        batches.truncate(most);
         batches
     }
 
-    fn reference(&self, model: &dyn UnifiedModel, pairs: &[Pair]) -> Result<Reference, TrainError> {
+    /// What the model as it is now says of the examples; to be taken at a round's start.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn reference(
+        &self,
+        model: &dyn UnifiedModel,
+        examples: &Examples,
+    ) -> Result<Reference, TrainError> {
+        let pairs = match examples {
+            Examples::Pairs(pairs) if !pairs.is_empty() => pairs,
+            _ => return Ok(Reference::default()),
+        };
         let (mut chosen, mut rejected) = (Vec::new(), Vec::new());
         for batch in pairs.chunks(self.settings.batch_size) {
             let rows = pair_rows(batch.iter());
@@ -330,10 +345,10 @@ impl Trainer {
             chosen.push(sums.narrow(0, 0, batch.len())?);
             rejected.push(sums.narrow(0, batch.len(), batch.len())?);
         }
-        Ok(Reference {
+        Ok(Reference(Some(ReferenceSums {
             chosen: Tensor::cat(&chosen, 0)?,
             rejected: Tensor::cat(&rejected, 0)?,
-        })
+        })))
     }
 
     fn pair_loss(
@@ -341,7 +356,7 @@ impl Trainer {
         model: &dyn UnifiedModel,
         pairs: &[Pair],
         weights: &[f64],
-        reference: &Reference,
+        reference: &ReferenceSums,
         batch: &[usize],
     ) -> Result<BatchLoss, TrainError> {
         let rows = pair_rows(batch.iter().map(|&index| &pairs[index]));
@@ -390,6 +405,22 @@ impl Trainer {
             images: rows.len(),
             preferred: None,
         })
+    }
+}
+
+/// The examples with all that is fixed over a stretch; none where there is nothing to train on.
+fn objective<'a>(examples: &'a Examples, reference: &'a Reference) -> Option<Objective<'a>> {
+    match (examples, &reference.0) {
+        (Examples::Targets(targets), _) if !targets.is_empty() => Some(Objective::Imitate {
+            targets,
+            weights: relative_weights(targets.iter().map(|target| target.weight)),
+        }),
+        (Examples::Pairs(pairs), Some(reference)) => Some(Objective::Prefer {
+            pairs,
+            weights: relative_weights(pairs.iter().map(|pair| pair.weight)),
+            reference,
+        }),
+        _ => None,
     }
 }
 

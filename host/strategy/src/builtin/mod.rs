@@ -99,8 +99,10 @@ fn plan(input: &CurriculumInput<'_>, replayed: &[u32], fresh: &[u32]) -> Curricu
         images: input.defaults.images_per_prompt.max(1),
         weight: 1.0,
     };
-    let replay = |prompt: &u32| PlannedReplay {
-        draw: draw(prompt),
+    let replay = |&prompt: &u32| PlannedReplay {
+        prompt,
+        images: input.defaults.images_per_prompt.max(1),
+        weight: 1.0,
         epoch: 1,
     };
     CurriculumDecision::Round(RoundPlan {

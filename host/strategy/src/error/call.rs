@@ -108,4 +108,3 @@ impl CallError {
         Some(self.failure.hint().to_owned())
     }
 }
-

@@ -70,7 +70,9 @@ pub enum LoadError {
         second: String,
     },
     /// It wants a service that the run does not grant it.
-    #[error("strategy `{strategy}` wants the service `{service}`, which this run does not grant to it as {role}")]
+    #[error(
+        "strategy `{strategy}` wants the service `{service}`, which this run does not grant to it as {role}"
+    )]
     NotGranted {
         /// The strategy.
         strategy: String,
@@ -145,7 +147,9 @@ pub enum LoadError {
         limit: Duration,
     },
     /// Built against a version of the contract that this program does not know.
-    #[error("strategy `{path}` speaks version {found} of the contract `{package}`; this program speaks {supported}")]
+    #[error(
+        "strategy `{path}` speaks version {found} of the contract `{package}`; this program speaks {supported}"
+    )]
     UnknownVersion {
         /// The path, as given.
         path: String,

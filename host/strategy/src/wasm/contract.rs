@@ -24,10 +24,8 @@ pub(crate) struct Version {
     /// Offers the services of this version to guests.
     pub(crate) link: fn(&mut Linker<HostState>) -> wasmtime::Result<()>,
     /// Finds the exports of a component that was built against it.
-    pub(crate) exports: fn(
-        &InstancePre<HostState>,
-        &ExportedInterfaces,
-    ) -> wasmtime::Result<Box<dyn GuestExports>>,
+    pub(crate) exports:
+        fn(&InstancePre<HostState>, &ExportedInterfaces) -> wasmtime::Result<Box<dyn GuestExports>>,
 }
 
 /// All versions that this program speaks, oldest first.

@@ -28,7 +28,8 @@ pub(super) fn checked(
     said: Description,
     exported: Option<&[Role]>,
 ) -> Result<(Description, Vec<Service>), LoadError> {
-    let bad = |field: &str, value: &str, expected: &str| described_badly(path, field, value, expected);
+    let bad =
+        |field: &str, value: &str, expected: &str| described_badly(path, field, value, expected);
     check_name(path, "name", &said.name)?;
     if said.name.starts_with(BUILTIN_PREFIX) {
         let expected = format!("a name that does not begin with `{BUILTIN_PREFIX}`");
@@ -61,7 +62,11 @@ pub(super) fn checked(
     ];
     for (field, count) in counts {
         if count > MOST {
-            return Err(bad(field, &format!("{count} long"), &format!("at most {MOST}")));
+            return Err(bad(
+                field,
+                &format!("{count} long"),
+                &format!("at most {MOST}"),
+            ));
         }
     }
     check_parameters(path, &said.parameters)?;
@@ -147,7 +152,11 @@ fn check_parameters(path: &str, parameters: &[Parameter]) -> Result<(), LoadErro
         if let (Some(low), Some(high)) = (parameter.minimum, parameter.maximum)
             && low > high
         {
-            return bad("minimum", &low.to_string(), &format!("at most {high}, its maximum"));
+            return bad(
+                "minimum",
+                &low.to_string(),
+                &format!("at most {high}, its maximum"),
+            );
         }
         if parameter.choices.len() > MOST {
             let count = format!("{} long", parameter.choices.len());

@@ -43,7 +43,10 @@ impl Desk {
         if replies.len() == count {
             Ok(replies)
         } else {
-            Err(format!("{} answers came to {count} questions", replies.len()))
+            Err(format!(
+                "{} answers came to {count} questions",
+                replies.len()
+            ))
         }
     }
 
@@ -93,7 +96,10 @@ struct Account {
 
 impl RoundAccount {
     fn of_round<T>(&self, round: u32, read: impl FnOnce(&mut Account) -> T) -> T {
-        let mut account = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut account = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if account.round != round {
             *account = Account {
                 round,

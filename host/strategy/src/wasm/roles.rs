@@ -116,7 +116,9 @@ impl Configured {
             // Ends when the guest's instance does.
             requests.answer(services);
             guest.join().unwrap_or_else(|_| {
-                Err(failed(CallFailure::Trap("the host's side of the call panicked".into())))
+                Err(failed(CallFailure::Trap(
+                    "the host's side of the call panicked".into(),
+                )))
             })
         })
     }

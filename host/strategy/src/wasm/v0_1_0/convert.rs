@@ -115,7 +115,10 @@ fn candidate(candidate: &Candidate) -> types::Candidate<'_> {
 }
 
 /// Cuts `items` into pieces of the given lengths.
-fn pieces<'a, T>(items: &'a [T], lengths: impl Iterator<Item = usize>) -> impl Iterator<Item = &'a [T]> {
+fn pieces<'a, T>(
+    items: &'a [T],
+    lengths: impl Iterator<Item = usize>,
+) -> impl Iterator<Item = &'a [T]> {
     lengths.scan(items, |rest, length| {
         let (piece, others) = rest.split_at(length);
         *rest = others;
@@ -132,8 +135,16 @@ pub(super) struct GroupParts<'a> {
 impl<'a> GroupParts<'a> {
     pub(super) fn new(groups: &'a [Group]) -> GroupParts<'a> {
         GroupParts {
-            tags: groups.iter().flat_map(|g| &g.prompt.tags).map(tag).collect(),
-            candidates: groups.iter().flat_map(|g| &g.candidates).map(candidate).collect(),
+            tags: groups
+                .iter()
+                .flat_map(|g| &g.prompt.tags)
+                .map(tag)
+                .collect(),
+            candidates: groups
+                .iter()
+                .flat_map(|g| &g.candidates)
+                .map(candidate)
+                .collect(),
         }
     }
 
@@ -209,7 +220,12 @@ pub(super) struct CurriculumInputParts<'a> {
 impl<'a> CurriculumInputParts<'a> {
     pub(super) fn new(input: &CurriculumInput<'a>) -> CurriculumInputParts<'a> {
         CurriculumInputParts {
-            tags: input.prompts.iter().flat_map(|p| &p.tags).map(tag).collect(),
+            tags: input
+                .prompts
+                .iter()
+                .flat_map(|p| &p.tags)
+                .map(tag)
+                .collect(),
             histories: input.histories.iter().map(history).collect(),
             past: PastParts::new(input.past),
         }
@@ -282,11 +298,9 @@ pub(super) fn curriculum_decision(
             .replays
             .into_iter()
             .map(|replay| Replay {
-                draw: Draw {
-                    prompt: replay.prompt,
-                    images: replay.images,
-                    weight: replay.weight,
-                },
+                prompt: replay.prompt,
+                images: replay.images,
+                weight: replay.weight,
                 epoch: replay.epoch,
             })
             .collect(),

@@ -106,7 +106,9 @@ impl GuestExports for Exports {
 
     fn describe(&self, session: &mut Session) -> wasmtime::Result<Description> {
         let about = self.about.load(&mut session.store, &session.instance)?;
-        Ok(convert::description(about.call_describe(&mut session.store)?))
+        Ok(convert::description(
+            about.call_describe(&mut session.store)?,
+        ))
     }
 
     fn check(
@@ -206,7 +208,10 @@ impl GuestExports for Exports {
     ) -> wasmtime::Result<Answered<GateDecision>> {
         let indices = self.quality_gate.as_ref();
         let past = convert::PastParts::new(input.past);
-        let (before, after) = (convert::metrics(input.before), convert::metrics(input.after));
+        let (before, after) = (
+            convert::metrics(input.before),
+            convert::metrics(input.after),
+        );
         let answer = indices
             .ok_or_else(|| not_exported(told.role))?
             .load(&mut session.store, &session.instance)?
