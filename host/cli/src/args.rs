@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sc_core::choice::Objective;
+use sc_run::settings::RunSettings;
 
 /// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
 #[derive(Debug, Parser)]
@@ -26,12 +27,29 @@ pub enum Command {
     Draw(DrawArguments),
     /// Draw one image or more a prompt and print the Nonunified score.
     Score(ScoreArguments),
+    /// Ask other strategies what a run's strategies were asked, without a model.
+    Replay(ReplayArguments),
+    /// Look at strategies, try them, write new ones.
+    #[command(subcommand)]
+    Strategy(StrategyCommand),
     /// Look at a checkpoint.
     #[command(subcommand)]
     Model(ModelCommand),
     /// The tiny world that the tiny model lives in.
     #[command(subcommand)]
     World(WorldCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StrategyCommand {
+    /// List the strategies that come with the program, and those in a folder.
+    List(ListArguments),
+    /// Say what a strategy is: roles, parameters, services, imports, size, digest.
+    Inspect(InspectArguments),
+    /// Load a strategy as a run would: compile, instantiate, describe, check its settings.
+    Check(CheckArguments),
+    /// List the limits that strategies run under.
+    Limits(LimitsArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,32 +106,62 @@ pub struct Basics {
 }
 
 /// How strongly the prompt pulls.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Guidance {
     /// Classifier-free guidance [default: the model's own].
     #[arg(long, value_name = "W", allow_hyphen_values = true)]
     pub guidance: Option<f64>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RunArguments {
     /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times; each fills the
-    /// roles that it has, builtins fill the rest.
+    /// roles that it has, builtins fill the rest. Data filters form a chain, in the order given.
     #[arg(long = "strategy", value_name = "S")]
     pub strategies: Vec<String>,
-    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3. May be given
-    /// several times.
+    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3; where a role has
+    /// several, data-filter.NAME.min_margin=0.3. May be given several times.
     #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
     pub settings: Vec<String>,
+    /// Grants a service to the strategies that want it: candidate (their images), model:N (N
+    /// questions a round), log:N (lines a call); ROLE.SERVICE grants it to one role alone.
+    #[arg(long = "grant", value_name = "SERVICE[:N]")]
+    pub grants: Vec<String>,
+    /// Changes a limit of the sandbox, such as seconds=60 or memory_bytes=1G; `sc-host strategy
+    /// limits` lists them.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub limits: Vec<String>,
+    /// What happens when a strategy fails in the middle of the run: stop (the run can go on later),
+    /// skip (as if it had not been given) or last-good (the last version that answered); for one
+    /// role as ROLE=POLICY [default: stop].
+    #[arg(long, value_name = "[ROLE=]POLICY")]
+    pub on_strategy_failure: Vec<String>,
+    /// How several strategies of a role decide together; there is quality-gate=any-roll-back: all
+    /// are asked, and the most cautious decides.
+    #[arg(long, value_name = "ROLE=HOW")]
+    pub combine: Option<String>,
+    /// Takes a strategy's file anew when it is edited, from the next round on; an edit that cannot
+    /// be used changes nothing.
+    #[arg(long)]
+    pub watch: bool,
+    /// All options of a run in a file, such as the config.toml that a run leaves; what is typed
+    /// beside it goes before.
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
+    pub config: Option<PathBuf>,
+    /// Goes on with the run in this directory, after the last round that is done, with its own
+    /// options but for those that are given.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub resume: Option<PathBuf>,
     /// Run directory; must be absent or empty [default: the first free runs/N].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Rounds at most [default: 3].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub rounds: Option<u32>,
-    /// What the generation branch is trained with, unless the curriculum decides otherwise.
-    #[arg(long, value_enum, default_value = "sft")]
-    pub objective: ObjectiveName,
+    /// What the generation branch is trained with, unless the curriculum decides otherwise
+    /// [default: sft].
+    #[arg(long, value_enum)]
+    pub objective: Option<ObjectiveName>,
     #[command(flatten)]
     pub guidance: Guidance,
     /// Prompts that a round draws for [default: 600].
@@ -132,8 +180,122 @@ pub struct RunArguments {
     /// are measured on 400 at most [default: 1000].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub evaluate: Option<u32>,
+    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
+    /// program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Seed of every random stream [default: 0].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Print JSON on stdout: one object a line, and all else on stderr.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl RunArguments {
+    /// The file whose options hold where nothing else is typed.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let of_run = self.resume.as_ref().map(|run| run.join("config.toml"));
+        self.config.clone().or(of_run)
+    }
+
+    /// Puts what was typed in the place of what the settings hold.
+    pub fn apply(&self, settings: &mut RunSettings) {
+        let evaluation = &mut settings.evaluation;
+        if let Some(n) = self.evaluate {
+            evaluation.prompts = n;
+            evaluation.labelled = n;
+            evaluation.round_prompts = evaluation.round_prompts.min(n);
+        }
+        let numbers = [
+            (&mut settings.rounds, self.rounds),
+            (&mut settings.prompts_per_round, self.prompts),
+            (&mut settings.images_per_prompt, self.images_per_prompt),
+            (&mut settings.epochs, self.epochs),
+        ];
+        for (setting, given) in numbers {
+            *setting = given.unwrap_or(*setting);
+        }
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        let rates = [
+            (&mut settings.training.learning_rate, self.learning_rate),
+            (&mut settings.sampling.guidance, self.guidance.guidance),
+        ];
+        for (setting, given) in rates {
+            *setting = given.unwrap_or(*setting);
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The run directory.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times.
+    #[arg(long = "strategy", value_name = "S", required = true)]
+    pub strategies: Vec<String>,
+    /// Only the decisions of these roles [default: all that the strategies fill].
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    pub roles: Vec<String>,
     #[command(flatten)]
-    pub basics: Basics,
+    pub conditions: Conditions,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Under what conditions strategies are loaded outside of a run.
+#[derive(Debug, Args)]
+pub struct Conditions {
+    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3.
+    #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Grants a service, such as model:500.
+    #[arg(long = "grant", value_name = "SERVICE[:N]")]
+    pub grants: Vec<String>,
+    /// Changes a limit of the sandbox.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub limits: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// A folder whose strategies are listed too.
+    #[arg(value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Print one JSON object a strategy.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    #[arg(value_name = "FILE")]
+    pub strategy: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    #[arg(value_name = "FILE")]
+    pub strategy: String,
+    #[command(flatten)]
+    pub conditions: Conditions,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LimitsArguments {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -263,10 +425,8 @@ pub struct VerifyArguments {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-    use sc_run::settings::RunSettings;
-
     use super::*;
+    use clap::CommandFactory;
 
     /// The help says what the settings are: it cannot ask them itself.
     #[test]

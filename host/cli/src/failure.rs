@@ -78,6 +78,15 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<sc_strategy::LoadError>() {
             return error.hint();
         }
+        if let Some(error) = cause.downcast_ref::<sc_strategy::GrantError>() {
+            return Some(error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<sc_strategy::RequestError>() {
+            return Some(error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<sc_strategy::record::ReplayError>() {
+            return error.hint();
+        }
         if let Some(error) = cause.downcast_ref::<sc_pretrain::PretrainError>() {
             return error.hint();
         }

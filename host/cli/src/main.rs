@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod config;
 mod failure;
 mod model_choice;
 mod prompts;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, Command, ModelCommand, WorldCommand};
+use crate::args::{Arguments, Command, ModelCommand, StrategyCommand, WorldCommand};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -26,6 +27,19 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Draw(arguments) => commands::draw::draw(&arguments),
         Command::Score(arguments) => commands::score::score(&arguments),
+        Command::Replay(arguments) => commands::replay::run(&arguments),
+        Command::Strategy(StrategyCommand::List(arguments)) => {
+            commands::strategy::list::list(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Inspect(arguments)) => {
+            commands::strategy::inspect::inspect(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Check(arguments)) => {
+            commands::strategy::inspect::check(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Limits(arguments)) => {
+            commands::strategy::limits::limits(&arguments)
+        }
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
         Command::World(WorldCommand::Evaluate(arguments)) => {

@@ -72,6 +72,25 @@ impl Watcher for ForPeople {
                 role,
                 reason,
             } => self.say(&format!("round {round}: the {role} ends the run: {reason}")),
+            Event::StrategyFailed {
+                round,
+                role,
+                error,
+                then,
+            } => self.say(&format!("round {round}: {error} (as {role}); {then}")),
+            Event::StrategyEdited {
+                round,
+                role,
+                strategy,
+                error,
+                ..
+            } => self.say(&match error {
+                None => format!("round {round}: `{strategy}` was edited and decides as {role} anew"),
+                Some(error) => format!(
+                    "round {round}: the edit of `{strategy}` is not taken, the version before goes on as \
+                     {role}: {error}"
+                ),
+            }),
             Event::NothingToTrainOn { round } => {
                 self.say(&format!("round {round}: nothing was chosen, so nothing is trained"));
             }

@@ -140,6 +140,11 @@ impl Checkpoint {
     }
 }
 
+/// Whether a run has a checkpoint.
+pub(crate) fn exists(store: &RunStore) -> bool {
+    folders(store).is_ok_and(|folders| !folders.is_empty())
+}
+
 /// The digest of a model's weights, to know it again.
 pub(crate) fn digest(model: &dyn UnifiedModel) -> Result<String, RunError> {
     let mut hasher = Sha256::new();

@@ -356,6 +356,20 @@ impl RunStore {
             .map_err(RunError::io("write", path))
     }
 
+    /// Whether the run can go on from a checkpoint.
+    pub fn has_checkpoint(&self) -> bool {
+        crate::checkpoint::exists(self)
+    }
+
+    /// Gives a file another name, so that it is not replaced.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn keep_as(&self, name: &str, other: &str) -> Result<(), RunError> {
+        let path = self.path(name);
+        fs::rename(&path, self.path(other)).map_err(RunError::io("rename", path))
+    }
+
     /// Writes `value` as a file with one JSON object.
     ///
     /// # Errors

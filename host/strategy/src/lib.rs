@@ -16,6 +16,7 @@ mod builtin;
 mod checked;
 mod error;
 mod grant;
+mod inspection;
 mod limits;
 mod parameter;
 pub mod record;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use error::{CallError, CallFailure, GrantError, LoadError, RequestError, SettingError};
 pub use grant::{Grants, Service};
+pub use inspection::{Inspection, Kind, inspect};
 pub use limits::Limits;
 pub use parameter::{Parameter, Value};
 pub use request::{GateCombinator, OnFailure, Policies, Requested, StrategyRequest};

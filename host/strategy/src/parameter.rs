@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use sc_core::role::Role;
+use serde::Serialize;
 
 use crate::error::SettingError;
 
 /// The value of a parameter. The kind of its default is the parameter's type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// `true` or `false`.
     Boolean(bool),
@@ -77,7 +79,7 @@ impl fmt::Display for Value {
 }
 
 /// A parameter that `--set ROLE.name=value` gives.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parameter {
     /// Its name, in snake case.
     pub name: String,

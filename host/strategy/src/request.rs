@@ -141,6 +141,9 @@ pub struct Requested {
     pub role: Option<Role>,
     /// Values of its parameters in that role, by name, as typed.
     pub parameters: Vec<(String, String)>,
+    /// Whether it is left out of roles that another fills which does not give way: a configuration's
+    /// strategies give way to those that are typed beside it.
+    pub gives_way: bool,
 }
 
 impl Requested {

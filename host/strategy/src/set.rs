@@ -1,5 +1,6 @@
 //! From what a run asks for to its strategies: loaded, configured, checked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sc_core::role::Role;
@@ -150,7 +151,17 @@ impl StrategySet {
         let settings = parse_settings(&request.settings)?;
         let mut places: [Vec<Place>; 4] = Default::default();
         let mut sources: Vec<SourceFile> = Vec::new();
-        for requested in &request.strategies {
+        // Those that do not give way come first.
+        let (yielding, firm): (Vec<_>, Vec<_>) =
+            request.strategies.iter().partition(|one| one.gives_way);
+        let mut firmly_filled: BTreeSet<Role> = BTreeSet::new();
+        for requested in firm.into_iter().chain(yielding) {
+            if let Some(role) = requested.role
+                && requested.gives_way
+                && firmly_filled.contains(&role)
+            {
+                continue;
+            }
             let loaded = Loaded::load(requested, runtime)?;
             if let Loaded::Guest(guest) = &loaded
                 && sources.iter().all(|file| file.path != requested.source)
@@ -171,6 +182,11 @@ impl StrategySet {
                 None => loaded.roles(),
             };
             for role in roles {
+                if !requested.gives_way {
+                    firmly_filled.insert(role);
+                } else if firmly_filled.contains(&role) {
+                    continue;
+                }
                 let taken = &mut places[role as usize];
                 if let Some(first) = taken.first()
                     && !takes_several(role, request.combine_gates)

@@ -2,6 +2,8 @@
 
 pub mod draw;
 pub mod model;
+pub mod replay;
 pub mod run;
 pub mod score;
+pub mod strategy;
 pub mod world;

@@ -1,140 +1,116 @@
 //! `sc-host run`: a model improves itself.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use sc_model::{JanusModel, UnifiedModel};
-use sc_run::RunError;
-use sc_run::event::Summary;
+use sc_run::Checkpoint;
+use sc_run::event::{Summary, Watcher};
 use sc_run::improve::{Ingredients, improve};
 use sc_run::settings::RunSettings;
 use sc_run::store::RunStore;
 use sc_run::task::{Task, TinyWorld};
-use sc_strategy::{Identity, Limits, Runtime, StrategySet};
+use sc_strategy::{Runtime, StrategySet};
 use sc_world::PICTURE_SIZE;
-use serde::Serialize;
 
 use crate::args::RunArguments;
+use crate::config::Configuration;
 use crate::failure::Mistake;
+use crate::terminal::say;
 use crate::watch::{ForPeople, ForPrograms};
 use crate::{model_choice, report};
 
-/// What `config.toml` holds: enough to repeat the run.
-#[derive(Serialize)]
-struct ResolvedConfiguration<'a> {
-    program: &'static str,
-    model: String,
-    task: &'a str,
-    #[serde(flatten)]
-    settings: RunSettings,
-    strategies: BTreeMap<&'static str, &'a Identity>,
-}
-
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     // Everything that can be refused is refused before the model is loaded and a file is written.
-    let mut settings = settings(arguments)?;
-    let runtime = Runtime::new(Limits::default())?;
-    let strategies = StrategySet::load(&arguments.strategies, &arguments.settings, &runtime)?;
-    let model = model_choice::load(arguments.basics.model.as_deref())?;
-    settings.sampling.guidance = model_choice::guidance(&model, arguments.guidance.guidance)?;
+    let mut configuration = Configuration::resolve(arguments)?;
+    let runtime = Runtime::new(configuration.limits)?;
+    let strategies = StrategySet::load(&configuration.request, &runtime)?;
+    let resumed = arguments
+        .resume
+        .as_deref()
+        .map(RunStore::open)
+        .transpose()?;
+    let model = model_choice::load(configuration.model.as_deref())?;
+    let checkpoint = resumed
+        .as_ref()
+        .map(|store| Checkpoint::load(store, model.device()))
+        .transpose()?;
+    configuration.settings.sampling.guidance =
+        model_choice::guidance(&model, configuration.guidance)?;
     let task = TinyWorld::new();
-    check_fit(&settings, &model, &task)?;
-    let store = match &arguments.out {
-        Some(out) => RunStore::create(out)?,
-        None => RunStore::create_numbered(Path::new("runs"))?,
+    check_fit(&configuration.settings, &model, &task)?;
+    if let Some(checkpoint) = &checkpoint {
+        check_rounds(checkpoint.round(), &configuration.settings)?;
+    }
+    let store = match (resumed, &arguments.out) {
+        (Some(store), _) => store,
+        (None, Some(out)) => RunStore::create(out)?,
+        (None, None) => RunStore::create_numbered(Path::new("runs"))?,
     };
-    let out = store.root();
-    let configuration = ResolvedConfiguration {
-        program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
-        model: model_choice::name(arguments.basics.model.as_deref()),
-        task: task.name(),
-        settings,
-        strategies: strategies
-            .identities()
-            .into_iter()
-            .map(|(role, identity)| (role.name(), identity))
-            .collect(),
-    };
-    store.write("config.toml", toml::to_string(&configuration)?.as_bytes())?;
+    if let Some(checkpoint) = &checkpoint {
+        let before = format!("config.until-round-{:05}.toml", checkpoint.round());
+        store.keep_as("config.toml", &before)?;
+    }
+    let text = configuration.to_toml(task.name(), &strategies)?;
+    store.write("config.toml", text.as_bytes())?;
     let ingredients = Ingredients {
         model: &model as &dyn UnifiedModel,
         task: &task,
-        strategies: &strategies,
-        settings: &settings,
+        strategies,
+        runtime: &runtime,
+        watch: configuration.watch,
+        settings: &configuration.settings,
         store: &store,
+        checkpoint,
     };
-    if arguments.basics.json {
+    if arguments.json {
         let mut watcher = ForPrograms { failure: None };
-        let summary = improve(ingredients, &mut watcher)?;
+        let summary = told_of_resumption(ingredients, &mut watcher)?;
         if let Some(failure) = watcher.failure {
             return Err(failure);
         }
         report::json_line(&Summary {
-            run: Some(out.display().to_string()),
+            run: Some(store.root().display().to_string()),
             ..summary
         })?;
     } else {
-        let summary = improve(ingredients, &mut ForPeople::new())?;
-        report::text(&told(&summary, out))?;
+        let summary = told_of_resumption(ingredients, &mut ForPeople::new())?;
+        report::text(&told(&summary, store.root()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(arguments: &RunArguments) -> anyhow::Result<RunSettings> {
-    let mut settings = RunSettings::defaults(arguments.objective.into());
-    settings.seed = arguments.basics.seed;
-    let evaluation = &mut settings.evaluation;
-    if let Some(n) = arguments.evaluate {
-        evaluation.prompts = n;
-        evaluation.labelled = n;
-        evaluation.round_prompts = evaluation.round_prompts.min(n);
-    }
-    let numbers = [
-        (&mut settings.rounds, arguments.rounds),
-        (&mut settings.prompts_per_round, arguments.prompts),
-        (&mut settings.images_per_prompt, arguments.images_per_prompt),
-        (&mut settings.epochs, arguments.epochs),
-    ];
-    for (setting, given) in numbers {
-        *setting = given.unwrap_or(*setting);
-    }
-    if let Some(rate) = arguments.learning_rate {
-        settings.training.learning_rate = rate;
-    }
-    if let Some(guidance) = arguments.guidance.guidance {
-        settings.sampling.guidance = guidance;
-    }
-    settings.check().map_err(|error| {
-        let message = match error {
-            RunError::Setting {
-                field,
-                value,
-                expected,
-            } => format!("`{}` is {value}; expected {expected}", option(&field)),
-            other => other.to_string(),
-        };
-        Mistake::error(
-            message,
-            "`sc-host run --help` lists the options and their defaults",
-        )
-    })?;
-    Ok(settings)
+/// Improves the model; a run that fails after its first checkpoint can go on, and the error says how.
+fn told_of_resumption(
+    ingredients: Ingredients<'_>,
+    watcher: &mut dyn Watcher,
+) -> anyhow::Result<Summary> {
+    let root = ingredients.store.root().display().to_string();
+    let store = ingredients.store;
+    improve(ingredients, watcher).map_err(|error| {
+        if store.has_checkpoint() {
+            watcher.done();
+            say(&format!(
+                "what is done is kept: `sc-host run --resume {root}` goes on after the last whole round, \
+                 also with other strategies"
+            ));
+        }
+        error.into()
+    })
 }
 
-/// What is typed for a setting.
-fn option(field: &str) -> &str {
-    match field {
-        "rounds" => "--rounds",
-        "prompts_per_round" => "--prompts",
-        "images_per_prompt" => "--images-per-prompt",
-        "images a round" => "--prompts times --images-per-prompt",
-        "epochs" => "--epochs",
-        "evaluation.prompts" | "evaluation.round_prompts" => "--evaluate",
-        "guidance" => "--guidance",
-        "training.learning_rate" => "--learning-rate",
-        other => other,
+/// Refuses to go on with a run that has done all its rounds.
+fn check_rounds(done: u32, settings: &RunSettings) -> anyhow::Result<()> {
+    if done < settings.rounds {
+        return Ok(());
     }
+    Err(Mistake::error(
+        format!(
+            "the run has done {done} rounds; expected more than that to do, not {}",
+            settings.rounds
+        ),
+        format!("`--rounds {}` lets it go on", done + 1),
+    ))
 }
 
 /// Refuses what does not go with the tiny world.

@@ -23,6 +23,8 @@ use verdict::Verdict;
 pub(crate) struct Builtin<S: ?Sized> {
     /// What follows `builtin:`.
     pub(crate) name: &'static str,
+    /// What it does, in a sentence.
+    pub(crate) summary: &'static str,
     pub(crate) parameters: fn() -> Vec<Parameter>,
     pub(crate) make: fn(&Settings) -> Box<S>,
 }
@@ -32,11 +34,13 @@ pub(crate) struct Builtin<S: ?Sized> {
 pub(crate) static CURRICULA: [Builtin<dyn Curriculum>; 2] = [
     Builtin {
         name: "uniform",
+        summary: "Random prompts each round, whatever happened before.",
         parameters: Vec::new,
         make: |_| Box::new(Uniform),
     },
     Builtin {
         name: "replay",
+        summary: "A part of each round draws again for prompts of which nothing was accepted so far.",
         parameters: Replay::parameters,
         make: |settings| Box::new(Replay::new(settings)),
     },
@@ -44,18 +48,21 @@ pub(crate) static CURRICULA: [Builtin<dyn Curriculum>; 2] = [
 
 pub(crate) static DATA_FILTERS: [Builtin<dyn DataFilter>; 1] = [Builtin {
     name: "verdict",
+    summary: "Keeps the images on which the model's verdict is clear, each once.",
     parameters: Verdict::parameters,
     make: |settings| Box::new(Verdict::new(settings)),
 }];
 
 pub(crate) static PAIR_SELECTIONS: [Builtin<dyn PairSelection>; 1] = [Builtin {
     name: "best-worst",
+    summary: "The most positive image of a prompt against its most negative one.",
     parameters: BestWorst::parameters,
     make: |settings| Box::new(BestWorst::new(settings)),
 }];
 
 pub(crate) static QUALITY_GATES: [Builtin<dyn QualityGate>; 1] = [Builtin {
     name: "no-harm",
+    summary: "Rolls back a round that made the model significantly worse.",
     parameters: NoHarm::parameters,
     make: |settings| Box::new(NoHarm::new(settings)),
 }];
@@ -70,6 +77,22 @@ pub(crate) fn names(role: Role) -> Vec<&'static str> {
         Role::DataFilter => of(&DATA_FILTERS),
         Role::PairSelection => of(&PAIR_SELECTIONS),
         Role::QualityGate => of(&QUALITY_GATES),
+    }
+}
+
+/// Summary and parameters of the builtin of that name in a role.
+pub(crate) fn about(role: Role, name: &str) -> (&'static str, Vec<Parameter>) {
+    fn of<S: ?Sized>(table: &[Builtin<S>], name: &str) -> (&'static str, Vec<Parameter>) {
+        let found = table.iter().find(|builtin| builtin.name == name);
+        found.map_or(("", Vec::new()), |builtin| {
+            (builtin.summary, (builtin.parameters)())
+        })
+    }
+    match role {
+        Role::Curriculum => of(&CURRICULA, name),
+        Role::DataFilter => of(&DATA_FILTERS, name),
+        Role::PairSelection => of(&PAIR_SELECTIONS, name),
+        Role::QualityGate => of(&QUALITY_GATES, name),
     }
 }
 

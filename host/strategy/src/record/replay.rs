@@ -44,6 +44,22 @@ pub enum ReplayError {
     Strategy(#[from] CallError),
 }
 
+impl ReplayError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ReplayError::Record(RecordError::Unreadable { .. }) => Some(
+                "name a run directory of `sc-host run`, which records its inputs in inputs/".into(),
+            ),
+            ReplayError::Record(RecordError::Malformed { .. })
+            | ReplayError::Inconsistent { .. } => {
+                Some("the file is damaged, or of another version of the program".into())
+            }
+            ReplayError::Strategy(error) => error.hint(),
+        }
+    }
+}
+
 /// How many decisions came out the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Agreement {

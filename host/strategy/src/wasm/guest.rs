@@ -246,6 +246,11 @@ impl Guest {
         self.bytes
     }
 
+    /// Whether it is a script.
+    pub(crate) fn is_script(&self) -> bool {
+        self.program.script.is_some()
+    }
+
     /// What its component imports, by full names; of a script, what the interpreter does.
     pub(crate) fn imports(&self) -> &[String] {
         &self.program.prepared.imports

@@ -1,0 +1,24 @@
+//! `sc-host strategy`: looking at strategies and trying them, without a run.
+
+pub mod inspect;
+pub mod limits;
+pub mod list;
+
+use sc_strategy::{Grants, Limits, Requested, Runtime, StrategyRequest};
+
+use crate::args::Conditions;
+
+/// A sandbox, and a request for strategies under the conditions given.
+pub fn conditions(
+    conditions: &Conditions,
+    strategies: Vec<Requested>,
+) -> anyhow::Result<(Runtime, StrategyRequest)> {
+    let limits = Limits::default().with(&conditions.limits)?;
+    let request = StrategyRequest {
+        strategies,
+        settings: conditions.settings.clone(),
+        grants: Grants::parse(&conditions.grants)?,
+        ..StrategyRequest::default()
+    };
+    Ok((Runtime::new(limits)?, request))
+}

@@ -1,0 +1,304 @@
+//! The configuration of a whole run: what stands in `--config FILE.toml`, what was typed beside it,
+//! and what both come to. The run directory keeps it, resolved, as `config.toml`, which runs again
+//! as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sc_core::choice::Objective;
+use sc_core::role::Role;
+use sc_run::RunError;
+use sc_run::settings::RunSettings;
+use sc_strategy::{
+    GateCombinator, Grants, Identity, Limits, Policies, Requested, StrategyRequest, StrategySet,
+};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::args::RunArguments;
+use crate::failure::Mistake;
+
+/// What is not a setting of the run itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Around {
+    program: Option<String>,
+    model: Option<String>,
+    task: Option<String>,
+    watch: bool,
+    grants: Vec<String>,
+    combine_gates: Option<GateCombinator>,
+    on_strategy_failure: Policies,
+    limits: Table,
+    strategies: Vec<StrategyEntry>,
+}
+
+/// The keys of [`Around`].
+const AROUND: [&str; 9] = [
+    "program",
+    "model",
+    "task",
+    "watch",
+    "grants",
+    "combine_gates",
+    "on_strategy_failure",
+    "limits",
+    "strategies",
+];
+
+/// A strategy in the file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct StrategyEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Told by the resolved configuration; not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default)]
+    parameters: Table,
+}
+
+/// A run, resolved, before anything is loaded.
+pub struct Configuration {
+    /// The checkpoint folder; none: the tiny model.
+    pub model: Option<PathBuf>,
+    pub settings: RunSettings,
+    /// Whether guidance was asked for; else the model's own holds.
+    pub guidance: Option<f64>,
+    pub limits: Limits,
+    pub request: StrategyRequest,
+    pub grants: Vec<String>,
+    pub watch: bool,
+}
+
+/// The name of the tiny model in configurations.
+const TINY: &str = "tiny";
+
+impl Configuration {
+    /// What the file and the arguments come to; what is typed goes before what the file says.
+    pub fn resolve(arguments: &RunArguments) -> anyhow::Result<Configuration> {
+        let file = arguments.config_file();
+        let (around, table) = match &file {
+            Some(file) => read(file)?,
+            None => (Around::default(), Table::new()),
+        };
+        let shown = file.as_deref().unwrap_or(Path::new(""));
+        if let Some(task) = &around.task
+            && task != "tiny-world"
+        {
+            return Err(Mistake::error(
+                format!(
+                    "`{}`: `task` is `{task}`; expected tiny-world",
+                    shown.display()
+                ),
+                "the tiny world is the only task that this program has",
+            ));
+        }
+        let mut settings = settings(shown, table, arguments.objective.map(Into::into))?;
+        let file_guidance = file.is_some().then_some(settings.sampling.guidance);
+        arguments.apply(&mut settings);
+        check(&settings)?;
+
+        let mut limits: Vec<String> = Vec::new();
+        for (name, value) in &around.limits {
+            limits.push(format!("{name}={}", typed(value)));
+        }
+        limits.extend(arguments.limits.iter().cloned());
+        // A service that is granted on the command line is not granted twice.
+        let mut grants = around.grants.clone();
+        let place = |grant: &str| grant.split(':').next().unwrap_or_default().to_owned();
+        grants.retain(|old| arguments.grants.iter().all(|new| place(new) != place(old)));
+        grants.extend(arguments.grants.iter().cloned());
+
+        let from_file = around.strategies.iter().map(|entry| Requested {
+            source: entry.source.clone(),
+            digest: entry.digest.clone(),
+            role: entry.role,
+            parameters: entry
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), typed(value)))
+                .collect(),
+            gives_way: true,
+        });
+        let from_arguments = arguments.strategies.iter().map(|s| Requested::named(s));
+        let combine = arguments.combine.as_deref().map(GateCombinator::parse);
+        let request = StrategyRequest {
+            strategies: from_file.chain(from_arguments).collect(),
+            settings: arguments.settings.clone(),
+            grants: Grants::parse(&grants)?,
+            on_failure: around
+                .on_strategy_failure
+                .with(&arguments.on_strategy_failure)?,
+            combine_gates: combine.transpose()?.or(around.combine_gates),
+        };
+        let model = match (&arguments.model, around.model) {
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(name)) if name != TINY => Some(PathBuf::from(name)),
+            _ => None,
+        };
+        Ok(Configuration {
+            model,
+            guidance: arguments.guidance.guidance.or(file_guidance),
+            settings,
+            limits: Limits::default().with(&limits)?,
+            request,
+            grants,
+            watch: arguments.watch || around.watch,
+        })
+    }
+
+    /// As `config.toml` keeps it, with the strategies as they were loaded.
+    pub fn to_toml(&self, task: &str, strategies: &StrategySet) -> anyhow::Result<String> {
+        #[derive(Serialize)]
+        struct Resolved<'a> {
+            program: &'static str,
+            model: String,
+            task: &'a str,
+            watch: bool,
+            grants: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            combine_gates: Option<GateCombinator>,
+            #[serde(flatten)]
+            settings: RunSettings,
+            on_strategy_failure: Policies,
+            limits: Limits,
+            strategies: Vec<StrategyEntry>,
+        }
+        let entries: anyhow::Result<Vec<StrategyEntry>> = strategies
+            .identities()
+            .into_iter()
+            .map(|(role, identity)| entry(role, identity))
+            .collect();
+        let model = self.model.as_ref();
+        Ok(toml::to_string(&Resolved {
+            program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
+            model: model.map_or_else(|| TINY.to_owned(), |folder| folder.display().to_string()),
+            task,
+            watch: self.watch,
+            grants: &self.grants,
+            combine_gates: self.request.combine_gates,
+            settings: self.settings,
+            on_strategy_failure: self.request.on_failure,
+            limits: self.limits,
+            strategies: entries?,
+        })?)
+    }
+}
+
+fn entry(role: Role, identity: &Identity) -> anyhow::Result<StrategyEntry> {
+    Ok(StrategyEntry {
+        role: Some(role),
+        source: identity.source.clone(),
+        digest: identity.digest.clone(),
+        name: Some(identity.name.clone()),
+        version: Some(identity.version.clone()),
+        parameters: Table::try_from(&identity.parameters)?,
+    })
+}
+
+fn read(file: &Path) -> anyhow::Result<(Around, Table)> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Mistake::error(
+            format!("`--config {}` cannot be read: {error}", file.display()),
+            "name a TOML file; a run directory's config.toml is one",
+        )
+    })?;
+    let mut settings: Table = toml::from_str(&text).map_err(|error| unfit(file, &error))?;
+    let mut around = Table::new();
+    for key in AROUND {
+        if let Some(value) = settings.remove(key) {
+            around.insert(key.to_owned(), value);
+        }
+    }
+    let around = around.try_into().map_err(|error| unfit(file, &error))?;
+    Ok((around, settings))
+}
+
+/// The settings that the file gives, on top of the defaults.
+fn settings(
+    file: &Path,
+    table: Table,
+    objective: Option<Objective>,
+) -> anyhow::Result<RunSettings> {
+    let in_file = table
+        .get("objective")
+        .map(|value| value.clone().try_into::<Objective>())
+        .transpose()
+        .map_err(|error| unfit(file, &error))?;
+    let objective = objective.or(in_file).unwrap_or(Objective::Sft);
+    let mut merged = Table::try_from(RunSettings::defaults(objective))?;
+    merge(&mut merged, table);
+    merged.insert("objective".into(), objective.name().into());
+    merged.try_into().map_err(|error| unfit(file, &error))
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            // A whole number where the default has a point.
+            (Some(Value::Float(old)), Value::Integer(new)) => *old = new as f64,
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn unfit(file: &Path, error: &toml::de::Error) -> anyhow::Error {
+    Mistake::error(
+        format!(
+            "`--config {}`: {}",
+            file.display(),
+            error.to_string().trim_end()
+        ),
+        "the config.toml of any run directory shows all that may stand there",
+    )
+}
+
+/// A value as it would be typed.
+fn typed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn check(settings: &RunSettings) -> anyhow::Result<()> {
+    settings.check().map_err(|error| {
+        let message = match error {
+            RunError::Setting {
+                field,
+                value,
+                expected,
+            } => format!("`{}` is {value}; expected {expected}", option(&field)),
+            other => other.to_string(),
+        };
+        Mistake::error(
+            message,
+            "`sc-host run --help` lists the options and their defaults",
+        )
+    })
+}
+
+/// What is typed for a setting.
+fn option(field: &str) -> &str {
+    match field {
+        "rounds" => "--rounds",
+        "prompts_per_round" => "--prompts",
+        "images_per_prompt" => "--images-per-prompt",
+        "images a round" => "--prompts times --images-per-prompt",
+        "epochs" => "--epochs",
+        "evaluation.prompts" | "evaluation.round_prompts" => "--evaluate",
+        "guidance" => "--guidance",
+        "training.learning_rate" => "--learning-rate",
+        other => other,
+    }
+}
