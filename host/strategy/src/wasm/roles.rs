@@ -71,7 +71,7 @@ impl Configured {
             Ok(Ok((answer, state))) => Ok(Reply {
                 answer,
                 state,
-                usage: session.store.data().usage,
+                usage: session.usage(),
             }),
             Ok(Err(NoAnswer::Refused(message))) => Err(self.program.refusal(&message)),
             Ok(Err(NoAnswer::Invalid(invalid))) => Err(invalid.into()),
