@@ -48,18 +48,28 @@ fn main() {
         ("script", &scripts),
     ] {
         fastest(&format!("{name}, filter"), || {
-            black_box(set.data_filters[0].strategy().filter(&context, &groups, &mut NoServices).unwrap());
+            black_box(
+                set.data_filters[0]
+                    .strategy()
+                    .filter(&context, &groups, &mut NoServices)
+                    .unwrap(),
+            );
         });
         fastest(&format!("{name}, pair selection"), || {
             let select = &set.pair_selection.strategy();
-            black_box(select.select(&context, &groups, Objective::Dpo, &mut NoServices).unwrap());
+            black_box(
+                select
+                    .select(&context, &groups, Objective::Dpo, &mut NoServices)
+                    .unwrap(),
+            );
         });
     }
     // What the sandbox does too: the caller's groups stay the caller's.
     fastest("builtin with a copy of its input, filter", || {
         let copy = groups.clone();
         black_box(
-            builtins.data_filters[0].strategy()
+            builtins.data_filters[0]
+                .strategy()
                 .filter(&context, &copy)
                 .unwrap(),
         );

@@ -176,7 +176,10 @@ impl StrategyRequest {
     /// A request for what `--strategy` and `--set` name.
     pub fn of(sources: &[String], settings: &[String]) -> StrategyRequest {
         StrategyRequest {
-            strategies: sources.iter().map(|source| Requested::named(source)).collect(),
+            strategies: sources
+                .iter()
+                .map(|source| Requested::named(source))
+                .collect(),
             settings: settings.to_vec(),
             ..StrategyRequest::default()
         }

@@ -18,7 +18,9 @@ fn plan(set: &StrategySet, context: &CallContext, count: u32) -> RoundPlan {
         bounds,
         defaults,
     };
-    match set.curriculum.strategy()
+    match set
+        .curriculum
+        .strategy()
         .plan(context, &input)
         .unwrap()
         .answer
@@ -104,7 +106,8 @@ fn verdict_drops_what_is_unparsed_undecided_or_seen_before() {
     group.candidates[2].image_hash = 0;
     group.candidates[3].verdict = Verdict::Unparsed;
     let set = load(&[], &["data-filter.min_margin=0.2"]);
-    let reply = set.data_filters[0].strategy()
+    let reply = set.data_filters[0]
+        .strategy()
         .filter(&context(1), &[group], &mut NoServices)
         .unwrap();
     let drop = |reason: &str| FilterDecision::Drop(reason.into());
@@ -132,7 +135,8 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
     ];
     let set = load(&[], &[]);
     let select = |objective| {
-        set.pair_selection.strategy()
+        set.pair_selection
+            .strategy()
             .select(&context(1), &groups, objective, &mut NoServices)
             .unwrap()
             .answer
@@ -160,8 +164,13 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
 fn no_harm_rolls_back_only_what_is_significantly_worse() {
     let kept = |after: (u64, u64), settings: &[&str]| {
         let set = load(&[], settings);
-        let reply = decide(&set, &context(1), &metrics(300, 500), &metrics(after.0, after.1))
-            .unwrap();
+        let reply = decide(
+            &set,
+            &context(1),
+            &metrics(300, 500),
+            &metrics(after.0, after.1),
+        )
+        .unwrap();
         matches!(reply.answer, GateDecision::Keep { .. })
     };
     assert!(kept((200, 500), &[]));
@@ -187,7 +196,8 @@ fn builtins_are_named_and_keep_their_state() {
     assert_eq!(set.pair_selection.identity().parameters["accept"], 0.5);
     let mut context = context(1);
     context.state = vec![1, 2, 3];
-    let reply = set.data_filters[0].strategy()
+    let reply = set.data_filters[0]
+        .strategy()
         .filter(&context, &groups(2, 2), &mut NoServices)
         .unwrap();
     assert_eq!(reply.state, [1, 2, 3]);

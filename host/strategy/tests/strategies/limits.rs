@@ -10,9 +10,8 @@ use sc_core::choice::{FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::role::Role;
 use sc_strategy::{
-    CallError, CallFailure, CurriculumInput, Grants, Limits, NoServices, Reply, Runtime, StrategyRequest,
-    StrategySet,
-    trial::StandIn,
+    CallError, CallFailure, CurriculumInput, Grants, Limits, NoServices, Reply, Runtime,
+    StrategyRequest, StrategySet, trial::StandIn,
 };
 
 const MISBEHAVING: &str = "tests/fixtures/plugins/misbehaving.wasm";
@@ -39,8 +38,13 @@ fn failure(role: Role, fault: &str) -> CallError {
             };
             set.curriculum.strategy().plan(&context, &input).map(drop)
         }
-        Role::DataFilter => set.data_filters[0].strategy().filter(&context, &groups, &mut NoServices).map(drop),
-        Role::PairSelection => set.pair_selection.strategy()
+        Role::DataFilter => set.data_filters[0]
+            .strategy()
+            .filter(&context, &groups, &mut NoServices)
+            .map(drop),
+        Role::PairSelection => set
+            .pair_selection
+            .strategy()
             .select(&context, &groups, Objective::Dpo, &mut NoServices)
             .map(drop),
         Role::QualityGate => decide(&set, 3).map(drop),
@@ -97,7 +101,10 @@ fn no_invalid_answer_leaves_the_sandbox() {
                 ("draw-and-replay", "each prompt once at epoch 1"),
                 ("replay-twice", "each prompt once at epoch 1"),
                 ("replay-late", "expected 1 to 1, the plan's epochs"),
-                ("unknown-objective", "`plan.objective` is `ppo`; expected one of dpo, sft"),
+                (
+                    "unknown-objective",
+                    "`plan.objective` is `ppo`; expected one of dpo, sft",
+                ),
                 ("no-prompts", "at least one prompt"),
                 ("no-images", "plan.draws[0].images"),
                 ("too-many-images", "4097 images in all"),
@@ -192,18 +199,22 @@ fn log_lines_beyond_the_cap_do_no_harm() {
 fn the_largest_valid_answer_passes_at_100_000_candidates() {
     let groups = groups(12_500, 8);
     let set = with_fault(Role::DataFilter, "full-answer");
-    let reply = set.data_filters[0].strategy()
+    let reply = set.data_filters[0]
+        .strategy()
         .filter(&context(1), &groups, &mut NoServices)
         .unwrap();
     assert_eq!(reply.answer.len(), 12_500);
     assert!(matches!(&reply.answer[9][3], FilterDecision::Drop(reason) if reason.len() == 200));
     // And a script has the memory for as many.
     let set = load(&["scripts/filter.rhai", "scripts/pairs.rhai"], &[]);
-    let reply = set.data_filters[0].strategy()
+    let reply = set.data_filters[0]
+        .strategy()
         .filter(&context(1), &groups, &mut NoServices)
         .unwrap();
     assert_eq!(reply.answer.len(), 12_500);
-    let reply = set.pair_selection.strategy()
+    let reply = set
+        .pair_selection
+        .strategy()
         .select(&context(1), &groups, Objective::Dpo, &mut NoServices)
         .unwrap();
     assert!(reply.answer.len() > 5000);
@@ -215,8 +226,7 @@ fn chance_depends_on_seed_round_and_role_alone() {
         let mut context = context(round);
         context.seed = seed;
         let set = with_fault(Role::QualityGate, "random");
-        let reply = decide_on(&set, &context, &[], &[])
-            .unwrap();
+        let reply = decide_on(&set, &context, &[], &[]).unwrap();
         match reply.answer {
             GateDecision::Keep { reason } => reason,
             other => panic!("{other:?}"),

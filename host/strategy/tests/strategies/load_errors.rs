@@ -37,7 +37,10 @@ impl Bad {
 
 fn refused(specs: &[&str], settings: &[&str], runtime: &Runtime) -> LoadError {
     let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
-    match StrategySet::load(&StrategyRequest::of(&owned(specs), &owned(settings)), runtime) {
+    match StrategySet::load(
+        &StrategyRequest::of(&owned(specs), &owned(settings)),
+        runtime,
+    ) {
         Ok(_) => panic!("{specs:?} {settings:?} was loaded"),
         Err(error) => error,
     }
@@ -162,7 +165,10 @@ fn components_that_are_none() {
                (export "sc:strategy/data-filter@0.9.0" (instance $i)))"#,
         )],
         &[],
-        &["speaks version 0.9.0 of the contract `sc:strategy`", "speaks 0.1.0"],
+        &[
+            "speaks version 0.9.0 of the contract `sc:strategy`",
+            "speaks 0.1.0",
+        ],
         "against a version that this program speaks",
     );
     check(
@@ -452,11 +458,7 @@ fn settings_that_are_wrong() {
     check(
         &[&file("tests/fixtures/plugins/misbehaving.wasm")],
         &["data-filter.fault=refuse-settings"],
-        &[
-            "`misbehaving` refused",
-            "data-filter",
-            "I will not do that",
-        ],
+        &["`misbehaving` refused", "data-filter", "I will not do that"],
         "the strategy's own",
     );
     check(

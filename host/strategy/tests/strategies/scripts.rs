@@ -30,7 +30,8 @@ fn the_filter_script_answers_like_the_builtin() {
         let builtin = load(&["builtin:verdict"], &[&setting]);
         let script = load(&["scripts/filter.rhai"], &[&setting]);
         let answer = |set: &StrategySet| {
-            set.data_filters[0].strategy()
+            set.data_filters[0]
+                .strategy()
                 .filter(&context(1), &groups, &mut NoServices)
                 .unwrap()
                 .answer
@@ -46,7 +47,8 @@ fn the_pair_script_answers_like_the_builtin() {
     let script = load(&["scripts/pairs.rhai"], &[]);
     for objective in [Objective::Dpo, Objective::Sft] {
         let answer = |set: &StrategySet| {
-            set.pair_selection.strategy()
+            set.pair_selection
+                .strategy()
                 .select(&context(1), &groups, objective, &mut NoServices)
                 .unwrap()
                 .answer
@@ -60,8 +62,13 @@ fn the_pair_script_answers_like_the_builtin() {
 fn gate(set: &StrategySet, round: u32, state: &[u8], after: [u64; 2]) -> (GateDecision, Vec<u8>) {
     let mut context = context(round);
     context.state = state.to_vec();
-    let reply = decide(&set, &context, &metrics(300, 500), &metrics(after[0], after[1]))
-        .unwrap();
+    let reply = decide(
+        &set,
+        &context,
+        &metrics(300, 500),
+        &metrics(after[0], after[1]),
+    )
+    .unwrap();
     (reply.answer, reply.state)
 }
 
@@ -184,8 +191,7 @@ fn errors_of_scripts_carry_line_and_column() {
     ] {
         let text = format!("fn quality_gate(input, context) {{ {body} }}");
         let set = script(&text, &[]).unwrap();
-        let error = decide(&set, &context(2), &[], &[])
-            .unwrap_err();
+        let error = decide(&set, &context(2), &[], &[]).unwrap_err();
         assert!(matches!(error.failure, CallFailure::Script(_)), "{error}");
         let message = error.to_string();
         assert!(message.contains(expected), "{body}: {message}");
@@ -227,7 +233,8 @@ fn a_script_fills_several_roles_and_plans_rounds() {
         defaults,
     };
     let plan = |round| {
-        set.curriculum.strategy()
+        set.curriculum
+            .strategy()
             .plan(&context(round), &input)
             .unwrap()
             .answer
@@ -244,7 +251,9 @@ fn a_script_fills_several_roles_and_plans_rounds() {
     assert_eq!((round.epochs, round.sampling.temperature), (1, 0.5));
     assert_eq!(round.sampling.guidance, defaults.sampling.guidance);
     assert_eq!(plan(3), CurriculumDecision::Stop("enough".into()));
-    let pairs = set.pair_selection.strategy()
+    let pairs = set
+        .pair_selection
+        .strategy()
         .select(&context(1), &groups(2, 2), Objective::Dpo, &mut NoServices)
         .unwrap();
     assert_eq!(
@@ -276,7 +285,9 @@ fn the_script_of_the_page_on_strategies_runs() {
     let set = script(text, &["data-filter.min_margin=0.3"]).unwrap();
     let groups = groups(20, 4);
     let filter = &set.data_filters[0].strategy();
-    let reply = filter.filter(&context(1), &groups, &mut NoServices).unwrap();
+    let reply = filter
+        .filter(&context(1), &groups, &mut NoServices)
+        .unwrap();
     for (group, decisions) in groups.iter().zip(reply.answer) {
         for (candidate, decision) in group.candidates.iter().zip(decisions) {
             let undecided = (candidate.p_yes - 0.5).abs() < 0.3;
