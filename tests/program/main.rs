@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod decisions;
 mod effect;
 mod pretrain;
 mod runs;

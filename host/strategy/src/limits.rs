@@ -57,7 +57,7 @@ impl Default for Limits {
             script_bytes: 64 << 10,
             fuel: 10_000_000_000,
             deadline: Duration::from_secs(30),
-            setup_fuel: 2_000_000_000,
+            setup_fuel: 1_000_000_000,
             setup_deadline: Duration::from_secs(10),
             memory_bytes: 512 << 20,
             stack_bytes: 1 << 20,

@@ -6,6 +6,7 @@ use crate::common::{
     bounds, context, decide as decide_on, file, groups, histories, load, metrics, past, prompts,
     runtime,
 };
+use sc_core::candidate::Verdict;
 use sc_core::choice::{FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::role::Role;
@@ -24,7 +25,8 @@ fn with_fault(role: Role, fault: &str) -> StrategySet {
 fn failure(role: Role, fault: &str) -> CallError {
     let set = with_fault(role, fault);
     let context = context(3);
-    let groups = groups(3, 4);
+    let mut groups = groups(3, 4);
+    groups[0].candidates[1].verdict = Verdict::Unparsed;
     let result = match role {
         Role::Curriculum => {
             let (prompts, histories, past) = (prompts(9), histories(9), past());
