@@ -5,8 +5,8 @@
   ;; include: filter
   ;; include: ask
   (func (export "sc:strategy/data-filter@0.1.0#filter") (type $filter)
-    (drop (call $ask_or_refuse (i32.const 8192) (i32.const 5000)))
+    (drop (call $ask_or_refuse (i32.const 8192) (i32.const 3000)))
     (i32.const 1024))
   (data (i32.const 8192)
-    ;; repeat: 5000 (i32 0 0 0 2000)
+    ;; repeat: 3000 (i32 0 0 4096 2000)
   ))

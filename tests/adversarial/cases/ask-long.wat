@@ -6,4 +6,4 @@
   (func (export "sc:strategy/data-filter@0.1.0#filter") (type $filter)
     (drop (call $ask_or_refuse (i32.const 4096) (i32.const 1)))
     (i32.const 1024))
-  (data (i32.const 4096) (i32 0 0 65536 3000)))
+  (data (i32.const 4096) (i32 0 0 8192 3000)))
