@@ -40,7 +40,10 @@ pub fn bytes(directory: &Path, row: &Row) -> Result<Vec<u8>> {
 
 /// The component of `parts/NAME.wat`.
 pub fn part(directory: &Path, name: &str) -> Result<Vec<u8>> {
-    component(directory, &expanded(directory, &read_part(directory, name)?)?)
+    component(
+        directory,
+        &expanded(directory, &read_part(directory, name)?)?,
+    )
 }
 
 fn read_part(directory: &Path, name: &str) -> Result<String> {

@@ -48,7 +48,10 @@ pub struct Host {
 impl Host {
     pub fn new(directory: &Path) -> Result<Host> {
         let files = tempfile::tempdir()?;
-        fs::write(files.path().join("good.wasm"), build::part(directory, GOOD.0)?)?;
+        fs::write(
+            files.path().join("good.wasm"),
+            build::part(directory, GOOD.0)?,
+        )?;
         Ok(Host {
             directory: directory.to_owned(),
             files,

@@ -24,6 +24,8 @@ use crate::table::Row;
 const HANG: Duration = Duration::from_secs(60);
 /// Peak memory of the process, compilers and all. A row may have 128 MiB, which is freed after it.
 const PEAK_BYTES: u64 = 1 << 30;
+/// A table that lost its rows attacks nothing.
+const FEWEST_ROWS: usize = 60;
 
 fn main() -> ExitCode {
     match run() {
@@ -50,6 +52,11 @@ fn run() -> Result<bool> {
         .into_iter()
         .filter(|row| wanted.is_empty() || wanted.iter().any(|part| row.file.contains(part)))
         .collect();
+    anyhow::ensure!(
+        !wanted.is_empty() || rows.len() >= FEWEST_ROWS,
+        "the table has {} rows; expected at least {FEWEST_ROWS}",
+        rows.len()
+    );
     let host: &'static Host = Box::leak(Box::new(Host::new(directory)?));
     host.ask_good().context("before any attack")?;
 
@@ -95,6 +102,8 @@ fn outcome(host: &'static Host, row: &Row) -> Result<Outcome> {
     let moved = row.clone();
     let thread = thread::Builder::new()
         .name("row".into())
+        // As the main thread of a program has.
+        .stack_size(8 << 20)
         .spawn(move || sender.send(host.attack(&moved)))?;
     match receiver.recv_timeout(HANG) {
         Ok(outcome) => outcome,
@@ -118,14 +127,8 @@ fn problem(row: &Row, outcome: &Result<Outcome>) -> Option<String> {
         Err(error) => return Some(format!("{error:#}")),
     };
     if at_load != row.asked.is_load() {
-        Some(format!(
-            "failed {} already or only there: {text}",
-            if at_load {
-                "when loaded"
-            } else {
-                "when called"
-            }
-        ))
+        let when = if at_load { "loaded" } else { "called" };
+        Some(format!("failed when it was {when}: {text}"))
     } else if !text.contains(&row.expected) {
         Some(format!("expected `{}`, found: {text}", row.expected))
     } else if text.contains(char::is_control) || text.len() > 2_000 {

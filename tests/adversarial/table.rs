@@ -73,7 +73,15 @@ impl Row {
 /// Names the line that does not read.
 pub fn parse(text: &str) -> Result<Vec<Row>> {
     const OPTIONS: [&str; 9] = [
-        "set", "grant", "limit", "slow", "objective", "keep", "cut", "raw", "text",
+        "set",
+        "grant",
+        "limit",
+        "slow",
+        "objective",
+        "keep",
+        "cut",
+        "raw",
+        "text",
     ];
     let mut category = String::new();
     let mut rows = Vec::new();
