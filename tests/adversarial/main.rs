@@ -23,7 +23,7 @@ use crate::table::Row;
 /// How long a row may take. It is far longer than its limits allow: what takes longer hangs.
 const HANG: Duration = Duration::from_secs(60);
 /// Peak memory of the process, compilers and all. A row may have 128 MiB, which is freed after it.
-const PEAK_BYTES: u64 = 1 << 30;
+const PEAK_BYTES: u64 = 512 << 20;
 /// A table that lost its rows attacks nothing.
 const FEWEST_ROWS: usize = 60;
 
