@@ -3,6 +3,7 @@
 pub mod inspect;
 pub mod limits;
 pub mod list;
+pub mod test;
 
 use sc_strategy::{Grants, Limits, Requested, Runtime, StrategyRequest};
 
