@@ -1,0 +1,5 @@
+;; world: gate
+;; It begins inside of the memory and ends outside.
+(module
+  ;; include: gate
+  (func (export "sc:strategy/quality-gate@0.1.0#decide") (type $decide) (i32.const 131064)))

@@ -1,0 +1,9 @@
+;; world: gate
+(module
+  (import "sc:strategy/model@0.1.0" "ask" (func $ask (param i32 i32 i32)))
+  ;; include: gate
+  ;; include: ask
+  (func (export "sc:strategy/quality-gate@0.1.0#decide") (type $decide)
+    (drop (call $ask_or_refuse (i32.const 4096) (i32.const 1)))
+    (i32.const 1024))
+  (data (i32.const 4096) (i32 0 0 32 10)))

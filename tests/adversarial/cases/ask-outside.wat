@@ -1,0 +1,6 @@
+;; world: filter
+(module
+  (import "sc:strategy/model@0.1.0" "ask" (func $ask (param i32 i32 i32)))
+  ;; include: filter
+  (func (export "sc:strategy/data-filter@0.1.0#filter") (type $filter)
+    (call $ask (i32.const 65536) (i32.const 0x7000000) (i32.const 2112)) unreachable))

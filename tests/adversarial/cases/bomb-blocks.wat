@@ -1,0 +1,4 @@
+;; beside: gate-answers
+(core module (func
+;; repeat: 8001 (block)
+))

@@ -1,0 +1,4 @@
+;; component
+(component
+;; repeat: 65 (component)
+)

@@ -1,0 +1,4 @@
+;; beside: gate-answers
+(core module
+;; repeat: 60001 (func)
+)

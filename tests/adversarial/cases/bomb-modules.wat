@@ -1,0 +1,2 @@
+;; beside: gate-answers
+;; repeat: 64 (core module)

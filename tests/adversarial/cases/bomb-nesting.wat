@@ -1,0 +1,3 @@
+;; component
+;; repeat: 100 (component 
+;; repeat: 100 )

@@ -1,0 +1,4 @@
+;; beside: gate-answers
+(core module
+;; repeat: 10001 (type (func))
+)

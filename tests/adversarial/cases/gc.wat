@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(core module (type (struct (field i32))))

@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(import "wasi:cli/environment@0.2.0" (instance))

@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(import "exec" (func (param "command" string)))

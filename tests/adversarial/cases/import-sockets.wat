@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(import "wasi:sockets/tcp@0.2.0" (instance))

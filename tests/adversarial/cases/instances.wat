@@ -1,0 +1,3 @@
+;; beside: gate-answers
+(core module $m)
+;; repeat: 200 (core instance (instantiate $m))

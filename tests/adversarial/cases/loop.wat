@@ -1,0 +1,5 @@
+;; world: gate
+(module
+  ;; include: gate
+  (func (export "sc:strategy/quality-gate@0.1.0#decide") (type $decide)
+    (loop $again (br $again)) unreachable))

@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(core module (memory i64 1))

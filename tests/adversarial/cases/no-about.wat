@@ -1,0 +1,6 @@
+;; world: silent
+(module
+  ;; include: memory
+  ;; include: gate-data
+  ;; include: decide
+)

@@ -1,0 +1,4 @@
+;; world: idle
+(module
+  ;; include: about
+)

@@ -1,0 +1,4 @@
+;; world: selection
+(module
+  ;; include: selection-answer
+  (data (i32.const 1104) (i32 0)))

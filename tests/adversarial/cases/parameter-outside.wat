@@ -1,0 +1,7 @@
+;; world: gate
+(module
+  ;; include: gate
+  ;; include: decide
+  (data (i32.const 184) (i32 256 1))
+  (data (i32.const 48) "size")
+  (data (i32.const 256) (i32 48 4 0 0) (i64 2) (f64 2) (i64 1) (f64 0) (i64 1) (f64 1) (i32 0 0)))

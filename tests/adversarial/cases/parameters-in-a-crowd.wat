@@ -1,0 +1,8 @@
+;; world: gate
+;; The others are whatever the memory holds.
+(module
+  ;; include: gate
+  ;; include: decide
+  (data (i32.const 184) (i32 256 65))
+  (data (i32.const 48) "size")
+  (data (i32.const 256) (i32 48 4 0 0) (i64 2) (f64 0.5) (i64 1) (f64 0) (i64 1) (f64 1) (i32 0 0)))

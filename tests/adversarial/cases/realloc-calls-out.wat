@@ -1,0 +1,13 @@
+;; world: gate
+;; Nothing may be called while the host is allocating.
+(module
+  (import "sc:strategy/random@0.1.0" "next" (func $random (result i64)))
+  ;; include: texts
+  ;; include: describe
+  ;; include: check
+  ;; include: gate-data
+  ;; include: decide
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (local.get 3)) (then (return (i32.const 0))))
+    (drop (call $random)) (i32.const 0)))

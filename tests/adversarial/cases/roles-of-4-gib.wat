@@ -1,0 +1,5 @@
+;; world: gate
+(module
+  ;; include: gate
+  ;; include: decide
+  (data (i32.const 172) (i32 -1)))

@@ -1,0 +1,2 @@
+;; beside: gate-answers
+(core module (memory 1 1 shared))

@@ -1,0 +1,5 @@
+;; world: gate
+(module
+  ;; include: gate
+  ;; include: decide
+  (data (i32.const 1040) (i32 1088 0x7fffffff)))

@@ -1,0 +1,4 @@
+;; world: gate
+(module
+  ;; include: gate
+  (func (export "sc:strategy/quality-gate@0.1.0#decide") (type $decide) unreachable))

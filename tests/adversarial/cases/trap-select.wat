@@ -1,0 +1,4 @@
+;; world: selection
+(module
+  ;; include: selection
+  (func (export "sc:strategy/pair-selection@0.1.0#select") (type $select) unreachable))

@@ -1,0 +1,7 @@
+;; world: gate
+(module
+  ;; include: gate
+  (func $start unreachable)
+  (start $start)
+  ;; include: decide
+)

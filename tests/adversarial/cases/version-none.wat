@@ -1,0 +1,2 @@
+;; component
+(component (import "sc:strategy/log" (instance)))

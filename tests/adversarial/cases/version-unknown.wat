@@ -1,0 +1,2 @@
+;; component
+(component (import "sc:strategy/log@9.9.9" (instance)))

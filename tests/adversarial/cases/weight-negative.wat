@@ -1,0 +1,4 @@
+;; world: selection
+(module
+  ;; include: selection-answer
+  (data (i32.const 1112) (f64 -1)))

@@ -1,0 +1,4 @@
+;; world: selection
+(module
+  ;; include: selection-answer
+  (data (i32.const 1112) (i64 1)))

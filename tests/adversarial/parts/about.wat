@@ -1,0 +1,4 @@
+  ;; include: memory
+  ;; include: texts
+  ;; include: describe
+  ;; include: check

@@ -1,0 +1,1 @@
+  (func (export "sc:strategy/quality-gate@0.1.0#decide") (type $decide) (i32.const 1024))

@@ -1,0 +1,5 @@
+;; world: gate
+(module
+  ;; include: gate
+  ;; include: decide
+)

@@ -1,0 +1,3 @@
+  ;; A gate without its function.
+  ;; include: about
+  ;; include: gate-data
