@@ -59,6 +59,10 @@ place() {
   fi
 }
 place curriculum "$here/curriculum.wasm"
+for name in easy-to-hard uniform margin duplicates unparsed decomposed best-worst all-pairs hardest \
+  probe score-only; do
+  place "examples/${name//-/_}" "$here/$name.wasm"
+done
 place rhai_interpreter "$here/rhai.wasm"
 place misbehaving "$fixtures/misbehaving.wasm"
 for part in asking describing; do

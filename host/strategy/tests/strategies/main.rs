@@ -6,3 +6,4 @@ mod common;
 mod limits;
 mod load_errors;
 mod scripts;
+mod twins;
