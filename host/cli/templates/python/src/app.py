@@ -8,7 +8,7 @@ from componentize_py_types import Err
 from wit_world.exports import about
 from wit_world.imports.types import Role
 
-from roles import {{modules}}
+{{modules}}
 {{classes}}
 
 ROLES = {

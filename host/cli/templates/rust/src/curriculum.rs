@@ -6,7 +6,13 @@ pub struct Settings {
 }
 
 /// How many prompts to draw: what the run asks for, within what there is and what may be drawn.
-pub fn count(asked: u32, prompts: usize, images: u32, max_images: u32, settings: &Settings) -> usize {
+pub fn count(
+    asked: u32,
+    prompts: usize,
+    images: u32,
+    max_images: u32,
+    settings: &Settings,
+) -> usize {
     let wanted = (f64::from(asked) * settings.share).round().max(1.0) as usize;
     let affordable = (max_images / images.max(1)) as usize;
     wanted.min(affordable).min(prompts)
@@ -41,7 +47,9 @@ mod tests {
     fn no_prompt_is_chosen_twice() {
         let mut bits = 0_u64;
         let random = || {
-            bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            bits = bits
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             bits
         };
         let mut chosen = choose((0..50).collect(), 20, random);

@@ -25,7 +25,11 @@ mod tests {
         let settings = Settings { min_margin: 0.25 };
         assert_eq!(unfit(0.9, false, &settings), None);
         assert_eq!(unfit(0.1, false, &settings), None);
-        assert_eq!(unfit(0.75, false, &settings), None, "the margin itself is enough");
+        assert_eq!(
+            unfit(0.75, false, &settings),
+            None,
+            "the margin itself is enough"
+        );
         assert_eq!(unfit(0.6, false, &settings), Some("undecided"));
         assert_eq!(unfit(0.9, true, &settings), Some("unparsed"));
     }

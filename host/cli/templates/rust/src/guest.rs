@@ -6,6 +6,7 @@ wit_bindgen::generate!({
 });
 
 {{modules}}
+
 use exports::sc::strategy::about::{Description, Guest, Parameter, Refusal};
 use sc::strategy::types::{Role, Setting, Value};
 
@@ -17,12 +18,20 @@ impl Guest for Strategy {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: env!("CARGO_PKG_DESCRIPTION").into(),
-            authors: env!("CARGO_PKG_AUTHORS").split(':').map(Into::into).collect(),
+            authors: env!("CARGO_PKG_AUTHORS")
+                .split(':')
+                .map(Into::into)
+                .collect(),
             licence: env!("CARGO_PKG_LICENSE").into(),
-            roles: vec![{{roles}}],
+            roles: vec![
+{{roles}}
+            ],
             // Such as "model", beside an import of it in wit/world.wit.
             services: Vec::new(),
-            parameters: vec![{{parameters}}],
+            parameters: [
+{{parameters}}
+            ]
+            .concat(),
         }
     }
 

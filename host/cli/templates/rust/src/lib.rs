@@ -2,6 +2,7 @@
 //!
 //! Each decision is a module of plain Rust with its tests; `guest` connects them with the contract.
 
-{{modules}}
+{{public_modules}}
+
 #[cfg(target_arch = "wasm32")]
 mod guest;

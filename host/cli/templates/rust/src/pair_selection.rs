@@ -16,14 +16,25 @@ pub struct Image {
 
 /// The accepted image that the model is surest of; of equals the first.
 pub fn best(images: &[Image]) -> Option<Image> {
-    with(images, true).reduce(|best, image| if image.p_yes > best.p_yes { image } else { best })
+    with(images, true).reduce(|best, image| {
+        if image.p_yes > best.p_yes {
+            image
+        } else {
+            best
+        }
+    })
 }
 
 /// The best accepted image and the worst rejected one, where they differ enough.
 pub fn best_and_worst(images: &[Image], settings: &Settings) -> Option<(Image, Image)> {
     let best = best(images)?;
-    let worst = with(images, false)
-        .reduce(|worst, image| if image.p_yes < worst.p_yes { image } else { worst })?;
+    let worst = with(images, false).reduce(|worst, image| {
+        if image.p_yes < worst.p_yes {
+            image
+        } else {
+            worst
+        }
+    })?;
     (best.p_yes - worst.p_yes >= settings.min_gap).then_some((best, worst))
 }
 
@@ -55,13 +66,14 @@ mod tests {
         ];
         let near = Settings { min_gap: 0.2 };
         assert_eq!(best(&images), Some(images[1]));
-        assert_eq!(
-            best_and_worst(&images, &near),
-            Some((images[1], images[3]))
-        );
+        assert_eq!(best_and_worst(&images, &near), Some((images[1], images[3])));
         let far = Settings { min_gap: 0.8 };
         assert_eq!(best_and_worst(&images, &far), None);
-        assert_eq!(best_and_worst(&images[..2], &near), None, "none is rejected");
+        assert_eq!(
+            best_and_worst(&images[..2], &near),
+            None,
+            "none is rejected"
+        );
         assert_eq!(best(&images[2..]), None, "none is accepted");
     }
 }

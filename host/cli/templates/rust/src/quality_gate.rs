@@ -23,12 +23,46 @@ mod tests {
 
     #[test]
     fn only_what_lies_below_has_fallen() {
-        let before = Interval { low: 0.5, high: 0.75 };
+        let before = Interval {
+            low: 0.5,
+            high: 0.75,
+        };
         let strict = Settings { tolerance: 0.0 };
-        assert!(fell(before, Interval { low: 0.25, high: 0.375 }, &strict));
-        assert!(!fell(before, Interval { low: 0.25, high: 0.5 }, &strict), "they touch");
-        assert!(!fell(before, Interval { low: 0.75, high: 1.0 }, &strict));
+        assert!(fell(
+            before,
+            Interval {
+                low: 0.25,
+                high: 0.375
+            },
+            &strict
+        ));
+        assert!(
+            !fell(
+                before,
+                Interval {
+                    low: 0.25,
+                    high: 0.5
+                },
+                &strict
+            ),
+            "they touch"
+        );
+        assert!(!fell(
+            before,
+            Interval {
+                low: 0.75,
+                high: 1.0
+            },
+            &strict
+        ));
         let patient = Settings { tolerance: 0.25 };
-        assert!(!fell(before, Interval { low: 0.25, high: 0.375 }, &patient));
+        assert!(!fell(
+            before,
+            Interval {
+                low: 0.25,
+                high: 0.375
+            },
+            &patient
+        ));
     }
 }

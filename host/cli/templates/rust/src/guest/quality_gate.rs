@@ -1,7 +1,5 @@
 use super::exports::sc::strategy::about::Parameter;
-use super::exports::sc::strategy::quality_gate::{
-    Answer, Context, Decision, Guest, Input, Metric,
-};
+use super::exports::sc::strategy::quality_gate::{Answer, Context, Decision, Guest, Input, Metric};
 use super::sc::strategy::types::Setting;
 use super::{Strategy, number, number_of};
 use crate::quality_gate::{Interval, Settings, fell};
