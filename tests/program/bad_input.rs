@@ -285,11 +285,11 @@ fn strategies() {
                 arguments: &[
                     "run",
                     "--strategy",
-                    &script,
+                    "builtin:uniform",
                     "--strategy",
-                    "builtin:verdict",
+                    "builtin:replay",
                 ],
-                expected: &["filter.rhai", "builtin:verdict", "data-filter"],
+                expected: &["builtin:uniform", "builtin:replay", "curriculum"],
             },
             Case {
                 name: "an unknown key",

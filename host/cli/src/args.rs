@@ -54,6 +54,8 @@ pub enum StrategyCommand {
     Bench(BenchArguments),
     /// List the limits that strategies run under.
     Limits(LimitsArguments),
+    /// Write the project of a new strategy, small and whole, with its test and how it is built.
+    New(NewArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -332,6 +334,36 @@ pub struct BenchArguments {
 #[derive(Debug, Args)]
 pub struct LimitsArguments {
     /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a new strategy is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    Rust,
+    Rhai,
+    Python,
+}
+
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// Name of the strategy, and of its folder, which must be absent or empty.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it is written in.
+    #[arg(long, value_enum)]
+    pub lang: Language,
+    /// The decisions that it makes: curriculum, data-filter, pair-selection, quality-gate. May be
+    /// given several times.
+    #[arg(
+        long = "role",
+        value_name = "ROLE",
+        value_delimiter = ',',
+        default_value = "data-filter"
+    )]
+    pub roles: Vec<String>,
+    /// Print one JSON object: the folder, the shell lines that build it, and what they make.
     #[arg(long)]
     pub json: bool,
 }

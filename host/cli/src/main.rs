@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         Command::Strategy(StrategyCommand::Limits(arguments)) => {
             commands::strategy::limits::limits(&arguments)
         }
+        Command::Strategy(StrategyCommand::New(arguments)) => {
+            commands::strategy::new::new(&arguments)
+        }
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
         Command::World(WorldCommand::Evaluate(arguments)) => {

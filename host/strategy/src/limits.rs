@@ -120,10 +120,11 @@ impl Limits {
                 Field::Small(limit) => {
                     *limit = whole(value, u32::MAX.into()).map_err(wrong)? as u32;
                 }
-                // More than this could not be addressed, or would run over the host's stack.
+                // More than this could not be addressed, or would run over the stack of the main
+                // thread, which calls guests too.
                 Field::Bytes(limit) => {
                     let most = if name == "stack_bytes" {
-                        64 << 20
+                        2 << 20
                     } else {
                         1 << 36
                     };
@@ -230,7 +231,7 @@ mod tests {
             );
         }
         check("log_lines=4294967296", "from 0 to 4294967295");
-        check("stack_bytes=1G", "from 0 to 67108864");
+        check("stack_bytes=1G", "from 0 to 2097152");
         for value in ["0", "NaN", "inf", "-1"] {
             check(&format!("seconds={value}"), "expected seconds, from 0.001");
         }

@@ -1,4 +1,4 @@
 ;; beside: gate-answers
 (core module (func
-;; repeat: 8001 (block)
+;; repeat: 12001 (block)
 ))

@@ -1,4 +1,4 @@
 ;; beside: gate-answers
 (core module (func
-;; repeat: 50000 (drop (i32.const 0)) 
+;; repeat: 200000 (drop (i32.const 0)) 
 ))

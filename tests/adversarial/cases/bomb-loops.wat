@@ -1,5 +1,5 @@
 ;; beside: gate-answers
 (core module (func
-;; repeat: 17 loop 
-;; repeat: 17 end 
+;; repeat: 25 loop 
+;; repeat: 25 end 
 ))

@@ -92,7 +92,7 @@ pub fn load(
 
 fn stand_in_grant(service: Service) -> String {
     match service {
-        Service::Model => format!("{service}:100000"),
+        Service::Model => format!("{service}:{}", u32::MAX),
         _ => service.name().to_owned(),
     }
 }

@@ -26,6 +26,9 @@ const CHOICES_A_CANDIDATE: usize = 16;
 /// What a decision, a choice or a planned prompt takes as it comes out of a guest, at most.
 const RECORD_BYTES: usize = 48;
 
+/// Stack for the host's part of a call that has a thread of its own.
+const HOST_STACK_BYTES: usize = 1 << 20;
+
 /// A call of a role: what it is told, and how large its answer may be.
 struct Call<'a> {
     role: Role,
@@ -105,6 +108,8 @@ impl Configured {
         thread::scope(|scope| {
             let guest = thread::Builder::new()
                 .name("strategy".into())
+                // Room for the guest's own stack, and for the host calls on top of it.
+                .stack_size(self.program.limits.stack_bytes + HOST_STACK_BYTES)
                 .spawn_scoped(scope, || self.call(call, Some(round_services), invoke));
             let failed = |failure| CallError {
                 role: call.role,

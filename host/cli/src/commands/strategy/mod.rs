@@ -1,8 +1,9 @@
-//! `sc-host strategy`: looking at strategies and trying them, without a run.
+//! `sc-host strategy`: looking at strategies, trying them without a run, writing new ones.
 
 pub mod inspect;
 pub mod limits;
 pub mod list;
+pub mod new;
 pub mod test;
 
 use sc_strategy::{Grants, Limits, Requested, Runtime, StrategyRequest};
