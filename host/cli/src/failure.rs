@@ -84,6 +84,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<sc_strategy::RequestError>() {
             return Some(error.hint());
         }
+        if let Some(error) = cause.downcast_ref::<sc_strategy::CallError>() {
+            return error.hint();
+        }
+        if cause.is::<sc_strategy::trial::CaseError>() {
+            return Some(
+                "`sc-host strategy test FILE --bless DIR` writes cases as they must be".into(),
+            );
+        }
         if let Some(error) = cause.downcast_ref::<sc_strategy::record::ReplayError>() {
             return error.hint();
         }

@@ -18,14 +18,17 @@ use crate::role::{CallContext, CurriculumInput, GateInput};
 /// The contract's package, without its version.
 pub(crate) const PACKAGE: &str = "sc:strategy";
 
+/// Finds what a component exports of a version.
+type FindExports =
+    fn(&InstancePre<HostState>, &ExportedInterfaces) -> wasmtime::Result<Box<dyn GuestExports>>;
+
 /// A published version of the contract.
 pub(crate) struct Version {
     pub(crate) number: &'static str,
     /// Offers the services of this version to guests.
     pub(crate) link: fn(&mut Linker<HostState>) -> wasmtime::Result<()>,
     /// Finds the exports of a component that was built against it.
-    pub(crate) exports:
-        fn(&InstancePre<HostState>, &ExportedInterfaces) -> wasmtime::Result<Box<dyn GuestExports>>,
+    pub(crate) exports: FindExports,
 }
 
 /// All versions that this program speaks, oldest first.

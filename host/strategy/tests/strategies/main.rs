@@ -3,6 +3,7 @@
 
 mod builtins;
 mod common;
+mod frozen;
 mod limits;
 mod load_errors;
 mod scripts;

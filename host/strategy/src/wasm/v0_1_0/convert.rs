@@ -115,10 +115,7 @@ fn candidate(candidate: &Candidate) -> types::Candidate<'_> {
 }
 
 /// Cuts `items` into pieces of the given lengths.
-fn pieces<'a, T>(
-    items: &'a [T],
-    lengths: impl Iterator<Item = usize>,
-) -> impl Iterator<Item = &'a [T]> {
+fn pieces<T>(items: &[T], lengths: impl Iterator<Item = usize>) -> impl Iterator<Item = &[T]> {
     lengths.scan(items, |rest, length| {
         let (piece, others) = rest.split_at(length);
         *rest = others;
