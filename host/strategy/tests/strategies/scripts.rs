@@ -63,7 +63,7 @@ fn gate(set: &StrategySet, round: u32, state: &[u8], after: [u64; 2]) -> (GateDe
     let mut context = context(round);
     context.state = state.to_vec();
     let reply = decide(
-        &set,
+        set,
         &context,
         &metrics(300, 500),
         &metrics(after[0], after[1]),
