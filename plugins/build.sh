@@ -41,10 +41,10 @@ for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
   flags+=" --remap-path-prefix=${crates%/}=/crates"
 done
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags
-( cd "$here" && cargo build -q --release --locked )
+( cd "$here" && cargo build -q --release --locked --lib --examples )
 
 status=0
-# $1: name of the library, $2: where it is committed
+# $1: path of what was built, without its ending; $2: where it is committed
 place() {
   local built=$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/$1.wasm
   if [ -z "$check" ]; then
@@ -61,5 +61,8 @@ place() {
 place curriculum "$here/curriculum.wasm"
 place rhai_interpreter "$here/rhai.wasm"
 place misbehaving "$fixtures/misbehaving.wasm"
+for part in asking describing; do
+  place "examples/misbehaving_$part" "$fixtures/misbehaving-$part.wasm"
+done
 [ -n "$check" ] || echo "$compiler" > "$here/compiler"
 exit $status

@@ -125,7 +125,7 @@ fn a_strategy_that_fails_stops_the_run_and_whole_rounds_stay() {
     let folder = folder();
     fs::write(
         folder.path().join("late.rhai"),
-        "fn quality_gate(before, after, context) {\n\
+        "fn quality_gate(input, context) {\n\
              if context.round == 2 { throw \"I have seen enough\"; }\n\
              keep(\"fine\")\n\
          }\n",
@@ -169,7 +169,7 @@ fn a_gate_that_rolls_back_leaves_the_base() {
     let folder = folder();
     fs::write(
         folder.path().join("never.rhai"),
-        "fn quality_gate(before, after, context) { roll_back(\"never\") }\n",
+        "fn quality_gate(input, context) { roll_back(\"never\") }\n",
     )
     .expect("written");
     let outcome = small_run(folder.path(), &["--strategy", "never.rhai"]).succeeded();

@@ -48,6 +48,10 @@ pub enum StrategyCommand {
     Inspect(InspectArguments),
     /// Load a strategy as a run would: compile, instantiate, describe, check its settings.
     Check(CheckArguments),
+    /// Try a strategy: golden cases, a run's recorded decisions, and inputs that are awkward.
+    Test(TestArguments),
+    /// Measure what a call costs by the size of its input: time, fuel, memory.
+    Bench(BenchArguments),
     /// List the limits that strategies run under.
     Limits(LimitsArguments),
     /// Write the project of a new strategy, small and whole, with its test and how it is built.
@@ -283,6 +287,40 @@ pub struct InspectArguments {
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
+    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    #[arg(value_name = "FILE")]
+    pub strategy: String,
+    #[command(flatten)]
+    pub conditions: Conditions,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArguments {
+    /// PATH.wasm, PATH.rhai or builtin:NAME. What it wants is granted; the model that it may ask is a
+    /// stand-in.
+    #[arg(value_name = "FILE")]
+    pub strategy: String,
+    /// A golden case (JSON), or a folder of them [default: cases/, where there is one].
+    #[arg(long, value_name = "PATH")]
+    pub cases: Option<PathBuf>,
+    /// A run directory: the strategy must decide what the run's strategies decided.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// Writes golden cases with the strategy's present answers to this folder, and tests nothing.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "run"])]
+    pub bless: Option<PathBuf>,
+    #[command(flatten)]
+    pub conditions: Conditions,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArguments {
     /// PATH.wasm, PATH.rhai or builtin:NAME.
     #[arg(value_name = "FILE")]
     pub strategy: String,

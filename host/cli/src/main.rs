@@ -37,6 +37,12 @@ fn main() -> ExitCode {
         Command::Strategy(StrategyCommand::Check(arguments)) => {
             commands::strategy::inspect::check(&arguments)
         }
+        Command::Strategy(StrategyCommand::Test(arguments)) => {
+            commands::strategy::test::test(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Bench(arguments)) => {
+            commands::strategy::test::bench(&arguments)
+        }
         Command::Strategy(StrategyCommand::Limits(arguments)) => {
             commands::strategy::limits::limits(&arguments)
         }

@@ -248,7 +248,7 @@ pub fn choices(
                 weight,
                 desirable,
             } => {
-                with_verdict(groups, group, candidate, || field("candidate"))?;
+                with_verdict(groups, group, candidate, ("candidate", &field))?;
                 if !desirable {
                     return Err(invalid(
                         field("desirable"),
@@ -264,8 +264,8 @@ pub fn choices(
                 rejected,
                 weight,
             } => {
-                with_verdict(groups, group, chosen, || field("chosen"))?;
-                known(groups, group, rejected, || field("rejected"))?;
+                with_verdict(groups, group, chosen, ("chosen", &field))?;
+                known(groups, group, rejected, ("rejected", &field))?;
                 if chosen == rejected {
                     return Err(invalid(
                         field("rejected"),
@@ -290,15 +290,15 @@ pub fn choices(
 }
 
 /// The candidate that a choice names.
-fn known(
-    groups: &[Group],
+fn known<'a>(
+    groups: &'a [Group],
     group: u32,
     candidate: u32,
-    field: impl Fn() -> String,
-) -> Result<&Candidate, InvalidAnswer> {
+    (name, field): (&str, &dyn Fn(&str) -> String),
+) -> Result<&'a Candidate, InvalidAnswer> {
     let Some(found) = groups.get(group as usize) else {
         return Err(invalid(
-            format!("{}, group", field()),
+            field("group"),
             group,
             format!("the position of one of {} groups", groups.len()),
         ));
@@ -322,7 +322,7 @@ fn known(
                 ""
             };
             Err(invalid(
-                field(),
+                field(name),
                 candidate,
                 format!("the index of a candidate of group {group}: one of {indices:?}{more}"),
             ))
@@ -335,11 +335,11 @@ fn with_verdict(
     groups: &[Group],
     group: u32,
     candidate: u32,
-    field: impl Fn() -> String,
+    (name, field): (&str, &dyn Fn(&str) -> String),
 ) -> Result<(), InvalidAnswer> {
-    if known(groups, group, candidate, &field)?.verdict == Verdict::Unparsed {
+    if known(groups, group, candidate, (name, field))?.verdict == Verdict::Unparsed {
         return Err(invalid(
-            field(),
+            field(name),
             format!("{candidate}, whose answer could not be read"),
             "an image with a verdict",
         ));

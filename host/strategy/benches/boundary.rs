@@ -48,27 +48,35 @@ fn main() {
         ("script", &scripts),
     ] {
         fastest(&format!("{name}, filter"), || {
-            black_box(set.data_filter.strategy.filter(&context, &groups).unwrap());
+            black_box(
+                set.data_filters[0]
+                    .strategy()
+                    .filter(&context, &groups, &mut NoServices)
+                    .unwrap(),
+            );
         });
         fastest(&format!("{name}, pair selection"), || {
-            let select = &set.pair_selection.strategy;
-            black_box(select.select(&context, &groups, Objective::Dpo).unwrap());
+            let select = &set.pair_selection.strategy();
+            black_box(
+                select
+                    .select(&context, &groups, Objective::Dpo, &mut NoServices)
+                    .unwrap(),
+            );
         });
     }
     // What the sandbox does too: the caller's groups stay the caller's.
     fastest("builtin with a copy of its input, filter", || {
         let copy = groups.clone();
         black_box(
-            builtins
-                .data_filter
-                .strategy
+            builtins.data_filters[0]
+                .strategy()
                 .filter(&context, &copy)
                 .unwrap(),
         );
     });
     fastest("builtin with a copy, pair selection", || {
         let copy = groups.clone();
-        let select = &builtins.pair_selection.strategy;
+        let select = &builtins.pair_selection.strategy();
         black_box(select.select(&context, &copy, Objective::Dpo).unwrap());
     });
 }

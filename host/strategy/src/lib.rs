@@ -25,6 +25,7 @@ mod role;
 mod services;
 mod set;
 mod slot;
+pub mod trial;
 mod wasm;
 mod watch;
 

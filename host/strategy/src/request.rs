@@ -172,6 +172,20 @@ pub struct StrategyRequest {
     pub combine_gates: Option<GateCombinator>,
 }
 
+impl StrategyRequest {
+    /// A request for what `--strategy` and `--set` name.
+    pub fn of(sources: &[String], settings: &[String]) -> StrategyRequest {
+        StrategyRequest {
+            strategies: sources
+                .iter()
+                .map(|source| Requested::named(source))
+                .collect(),
+            settings: settings.to_vec(),
+            ..StrategyRequest::default()
+        }
+    }
+}
+
 /// A `--set`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {

@@ -85,10 +85,16 @@ impl CandidateServices for NoServices {
     }
 }
 
-/// What a call used of the services.
+/// What a call cost, and what it used of the services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
+    /// Fuel, about one unit an instruction.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fuel: u64,
+    /// Memory and tables of the instance at its end, in bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memory_bytes: u64,
     /// Lines logged.
     #[serde(skip_serializing_if = "is_zero")]
     pub log_lines: u64,

@@ -52,6 +52,11 @@ impl<S: ?Sized> Slot<S> {
         &self.current.identity
     }
 
+    /// What fills it now.
+    pub fn strategy(&self) -> &S {
+        &self.current.strategy
+    }
+
     /// What happens when it fails.
     pub fn on_failure(&self) -> OnFailure {
         self.on_failure

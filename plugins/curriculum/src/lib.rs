@@ -9,17 +9,15 @@
 //! sequence, so they answer alike.
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/0.1.0",
     world: "curriculum-strategy",
 });
 
-use std::cell::Cell;
-
-use exports::sc::strategy::about::{Description, Guest as About, Parameter, Setting};
+use exports::sc::strategy::about::{Description, Guest as About, Parameter, Refusal};
 use exports::sc::strategy::curriculum::{
-    Answer, Context, Decision, Guest as Curriculum, Input, PlannedPrompt, PromptHistory, RoundPlan,
+    Answer, Context, Decision, Draw, Guest as Curriculum, Input, PromptHistory, Replay, RoundPlan,
 };
-use sc::strategy::types::Value;
+use sc::strategy::types::{Role, Setting, Value};
 use sc::strategy::{log, random};
 
 struct Strategy;
@@ -31,15 +29,41 @@ struct Settings {
     replay_share: f64,
     /// The first round that replays.
     from_round: i64,
+    /// The pass over the round's examples before which replays are drawn.
+    epoch: i64,
 }
 
 const DEFAULTS: Settings = Settings {
     replay_share: 0.5,
     from_round: 2,
+    epoch: 1,
 };
 
-thread_local! {
-    static SETTINGS: Cell<Settings> = const { Cell::new(DEFAULTS) };
+impl Settings {
+    /// Every setting is given with each call, by the names that `describe` says.
+    fn of(context: &Context) -> Settings {
+        let mut settings = DEFAULTS;
+        for Setting { name, value } in &context.settings {
+            match (name.as_str(), value) {
+                ("replay_share", &Value::Number(share)) => settings.replay_share = share,
+                ("from_round", &Value::Integer(round)) => settings.from_round = round,
+                ("epoch", &Value::Integer(epoch)) => settings.epoch = epoch,
+                _ => {}
+            }
+        }
+        settings
+    }
+}
+
+fn parameter(name: &str, help: &str, default: Value, range: (f64, Option<f64>)) -> Parameter {
+    Parameter {
+        name: name.into(),
+        help: help.into(),
+        default,
+        minimum: Some(range.0),
+        maximum: range.1,
+        choices: Vec::new(),
+    }
 }
 
 impl About for Strategy {
@@ -48,42 +72,42 @@ impl About for Strategy {
             name: "replay-curriculum".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Draws again for prompts of which nothing was accepted so far.".into(),
+            authors: Vec::new(),
+            licence: env!("CARGO_PKG_LICENSE").into(),
+            roles: vec![Role::Curriculum],
+            services: Vec::new(),
             parameters: vec![
-                Parameter {
-                    name: "replay_share".into(),
-                    help: "Part of a round's prompts that replays failed ones.".into(),
-                    default: Value::Number(DEFAULTS.replay_share),
-                    minimum: Some(0.0),
-                    maximum: Some(1.0),
-                },
-                Parameter {
-                    name: "from_round".into(),
-                    help: "First round that replays.".into(),
-                    default: Value::Integer(DEFAULTS.from_round),
-                    minimum: Some(1.0),
-                    maximum: None,
-                },
+                parameter(
+                    "replay_share",
+                    "Part of a round's prompts that replays failed ones.",
+                    Value::Number(DEFAULTS.replay_share),
+                    (0.0, Some(1.0)),
+                ),
+                parameter(
+                    "from_round",
+                    "First round that replays.",
+                    Value::Integer(DEFAULTS.from_round),
+                    (1.0, None),
+                ),
+                parameter(
+                    "epoch",
+                    "Pass over the round's examples before which replays are drawn; 1 is the \
+                     round's beginning.",
+                    Value::Integer(DEFAULTS.epoch),
+                    (1.0, None),
+                ),
             ],
         }
     }
 
-    fn configure(settings: Vec<Setting>) -> Result<(), String> {
-        let mut chosen = DEFAULTS;
-        for setting in settings {
-            match (setting.name.as_str(), setting.value) {
-                ("replay_share", Value::Number(share)) => chosen.replay_share = share,
-                ("from_round", Value::Integer(round)) => chosen.from_round = round,
-                (name, _) => return Err(format!("`{name}` is no parameter of this strategy")),
-            }
-        }
-        SETTINGS.set(chosen);
+    fn check(_: Role, _: Vec<Setting>) -> Result<(), Refusal> {
         Ok(())
     }
 }
 
 impl Curriculum for Strategy {
     fn plan(context: Context, input: Input) -> Result<Answer, String> {
-        let settings = SETTINGS.get();
+        let settings = Settings::of(&context);
         let images = input.defaults.images_per_prompt.max(1);
         let affordable = (input.bounds.max_images / images).max(1) as usize;
         let wanted = (input.defaults.prompts as usize)
@@ -91,13 +115,13 @@ impl Curriculum for Strategy {
             .min(input.prompts.len());
 
         let (mut failed, mut others): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
-        for history in &input.histories {
+        for (prompt, history) in input.prompts.iter().zip(&input.histories) {
             let pool = if failed_so_far(history) {
                 &mut failed
             } else {
                 &mut others
             };
-            pool.push(history.prompt);
+            pool.push(prompt.id);
         }
         let quota = if i64::from(context.round) < settings.from_round {
             0
@@ -105,30 +129,37 @@ impl Curriculum for Strategy {
             (settings.replay_share * wanted as f64).round() as usize
         };
         // Too few of one kind are made up for by the other.
-        let replays = quota
+        let replayed = quota
             .min(failed.len())
             .max(wanted.saturating_sub(others.len()));
-        choose(&mut failed, replays);
-        choose(&mut others, wanted - replays);
+        choose(&mut failed, replayed);
+        choose(&mut others, wanted - replayed);
         log::write(
             log::Level::Info,
             &format!("{} prompts replayed, {} others", failed.len(), others.len()),
         );
 
-        let planned = |prompt: u32, replayed: bool| PlannedPrompt {
+        // A round cannot begin with nothing, whenever the replays are due.
+        let epoch = if others.is_empty() {
+            1
+        } else {
+            settings.epoch.min(i64::from(input.defaults.epochs)) as u32
+        };
+        let draw = |prompt: u32| Draw {
             prompt,
             images,
             weight: 1.0,
-            replayed,
         };
-        let prompts = failed
-            .iter()
-            .map(|&prompt| planned(prompt, true))
-            .chain(others.iter().map(|&prompt| planned(prompt, false)))
-            .collect();
+        let replay = |prompt: u32| Replay {
+            prompt,
+            images,
+            weight: 1.0,
+            epoch,
+        };
         Ok(Answer {
             decision: Decision::Round(RoundPlan {
-                prompts,
+                draws: others.into_iter().map(draw).collect(),
+                replays: failed.into_iter().map(replay).collect(),
                 sampling: input.defaults.sampling,
                 objective: input.defaults.objective,
                 epochs: input.defaults.epochs,

@@ -5,7 +5,7 @@
 //! that the contract allows.
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/0.1.0",
     inline: "
         package test:misbehaving;
         world all-roles {
@@ -20,27 +20,29 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use std::cell::RefCell;
 use std::hint::black_box;
 
-use exports::sc::strategy::about::{self, Description, Parameter, Setting};
+use exports::sc::strategy::about::{self, Description, Parameter, Refusal};
 use exports::sc::strategy::{curriculum, data_filter, pair_selection, quality_gate};
-use sc::strategy::types::{Context, Group, Metric, Objective, Value};
+use sc::strategy::types::{Context, Group, Objective, Role, Setting, Value, Verdict};
 use sc::strategy::{log, random};
 
 struct Strategy;
 
-thread_local! {
-    static FAULT: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-fn fault() -> String {
-    FAULT.with_borrow(String::clone)
+/// The name of the fault that is asked for.
+fn fault(settings: &[Setting]) -> &str {
+    settings
+        .iter()
+        .find_map(|setting| match &setting.value {
+            Value::Text(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .unwrap_or_default()
 }
 
 /// Faults that have nothing to do with an answer.
 fn misbehave(context: &Context) -> Result<Vec<u8>, String> {
-    match fault().as_str() {
+    match fault(&context.settings) {
         "trap" => unreachable(),
         "endless" => loop {
             black_box(());
@@ -91,27 +93,36 @@ impl about::Guest for Strategy {
             name: "misbehaving".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Does what a strategy must not do.".into(),
+            authors: Vec::new(),
+            licence: env!("CARGO_PKG_LICENSE").into(),
+            roles: vec![
+                Role::Curriculum,
+                Role::DataFilter,
+                Role::PairSelection,
+                Role::QualityGate,
+            ],
+            services: Vec::new(),
             parameters: vec![Parameter {
                 name: "fault".into(),
                 help: "What to do wrong.".into(),
                 default: Value::Text("none".into()),
                 minimum: None,
                 maximum: None,
+                choices: Vec::new(),
             }],
         }
     }
 
-    fn configure(settings: Vec<Setting>) -> Result<(), String> {
-        for setting in settings {
-            if let Value::Text(name) = setting.value {
-                FAULT.replace(name);
-            }
-        }
-        match fault().as_str() {
-            "refuse-settings" => Err("I will not do that".into()),
-            "endless-configure" => loop {
+    fn check(_role: Role, settings: Vec<Setting>) -> Result<(), Refusal> {
+        match fault(&settings) {
+            "refuse-settings" => Err(Refusal {
+                parameter: Some("fault".into()),
+                message: "I will not do that".into(),
+            }),
+            "endless-check" => loop {
                 black_box(());
             },
+            "panic-in-check" => panic!("as told"),
             _ => Ok(()),
         }
     }
@@ -120,26 +131,36 @@ impl about::Guest for Strategy {
 impl curriculum::Guest for Strategy {
     fn plan(context: Context, input: curriculum::Input) -> Result<curriculum::Answer, String> {
         let state = misbehave(&context)?;
-        let good = curriculum::PlannedPrompt {
+        let good = curriculum::Draw {
             prompt: 0,
             images: 1,
             weight: 1.0,
-            replayed: false,
+        };
+        let replay = |prompt, epoch| curriculum::Replay {
+            prompt,
+            images: 1,
+            weight: 1.0,
+            epoch,
         };
         let mut plan = curriculum::RoundPlan {
-            prompts: vec![good],
+            draws: vec![good],
+            replays: Vec::new(),
             sampling: input.defaults.sampling,
             objective: input.defaults.objective,
             epochs: 1,
             learning_rate_scale: 1.0,
         };
-        match fault().as_str() {
-            "unknown-prompt" => plan.prompts[0].prompt = u32::MAX,
-            "prompt-twice" => plan.prompts.push(good),
-            "no-prompts" => plan.prompts.clear(),
-            "no-images" => plan.prompts[0].images = 0,
-            "too-many-images" => plan.prompts[0].images = input.bounds.max_images + 1,
-            "weight-nan" => plan.prompts[0].weight = f64::NAN,
+        match fault(&context.settings) {
+            "unknown-prompt" => plan.draws[0].prompt = u32::MAX,
+            "prompt-twice" => plan.draws.push(good),
+            "draw-and-replay" => plan.replays.push(replay(good.prompt, 1)),
+            "replay-twice" => plan.replays = vec![replay(1, 1), replay(1, 1)],
+            "replay-late" => plan.replays.push(replay(1, plan.epochs + 1)),
+            "no-prompts" => plan.draws.clear(),
+            "no-images" => plan.draws[0].images = 0,
+            "too-many-images" => plan.draws[0].images = input.bounds.max_images + 1,
+            "weight-nan" => plan.draws[0].weight = f64::NAN,
+            "unknown-objective" => plan.objective = "ppo".into(),
             "too-many-epochs" => plan.epochs = input.bounds.max_epochs + 1,
             "rate-infinite" => plan.learning_rate_scale = f64::INFINITY,
             "temperature-negative" => plan.sampling.temperature = -1.0,
@@ -165,7 +186,7 @@ impl data_filter::Guest for Strategy {
             .iter()
             .map(|group| vec![data_filter::Decision::Keep; group.candidates.len()])
             .collect();
-        match fault().as_str() {
+        match fault(&context.settings) {
             "too-few-groups" => {
                 decisions.pop();
             }
@@ -199,16 +220,40 @@ impl pair_selection::Guest for Strategy {
                 weight,
             })
         };
-        let choices = match fault().as_str() {
+        let target = |candidate, desirable| {
+            pair_selection::Choice::Target(pair_selection::Target {
+                group: 0,
+                candidate,
+                weight: 1.0,
+                desirable,
+            })
+        };
+        // An image of the first group whose answer could not be read, and another one.
+        let unparsed = || -> Result<(u32, u32), String> {
+            let (unparsed, others): (Vec<_>, Vec<_>) = groups[0]
+                .candidates
+                .iter()
+                .partition(|candidate| candidate.verdict == Verdict::Unparsed);
+            match (unparsed.first(), others.first()) {
+                (Some(unparsed), Some(other)) => Ok((unparsed.index, other.index)),
+                _ => Err("the first group has no unparsed image beside another".into()),
+            }
+        };
+        let choices = match fault(&context.settings) {
             "unknown-group" => vec![pair(groups.len() as u32, 0, 1, 1.0)],
             "unknown-candidate" => vec![pair(0, 0, 1000, 1.0)],
             "itself" => vec![pair(0, 1, 1, 1.0)],
             "weight-zero" => vec![pair(0, 0, 1, 0.0)],
-            "target-for-dpo" => vec![pair_selection::Choice::Target(pair_selection::Target {
-                group: 0,
-                candidate: 0,
-                weight: 1.0,
-            })],
+            "weight-subnormal" => vec![pair(0, 0, 1, f64::from_bits(1))],
+            "weight-negative-zero" => vec![pair(0, 0, 1, -0.0)],
+            "pair-twice" => vec![pair(0, 0, 1, 1.0), pair(0, 0, 1, 1.0)],
+            "unparsed-chosen" => {
+                let (chosen, rejected) = unparsed()?;
+                vec![pair(0, chosen, rejected, 1.0)]
+            }
+            "unparsed-target" => vec![target(unparsed()?.0, true)],
+            "undesirable" => vec![target(0, false)],
+            "target-for-dpo" => vec![target(0, true)],
             "too-many-choices" => vec![pair(0, 0, 1, 1.0); 1000],
             _ => Vec::new(),
         };
@@ -219,11 +264,10 @@ impl pair_selection::Guest for Strategy {
 impl quality_gate::Guest for Strategy {
     fn decide(
         context: Context,
-        _before: Vec<Metric>,
-        _after: Vec<Metric>,
+        _input: quality_gate::Input,
     ) -> Result<quality_gate::Answer, String> {
         let state = misbehave(&context)?;
-        let reason = match fault().as_str() {
+        let reason = match fault(&context.settings) {
             "long-reason" => "x".repeat(201),
             "random" => format!("{:016x} {:016x}", random::next(), random::next()),
             _ => "as told".to_owned(),

@@ -1,6 +1,6 @@
-//! The functions that scripts are given.
+//! The functions that scripts are given to answer with, and chance, log and memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use rhai::{Dynamic, Engine, EvalAltResult, FuncRegistration, ImmutableString, Module};
 
@@ -15,13 +15,26 @@ pub enum Decision {
     Stop(ImmutableString),
 }
 
-/// What `target` and `pair` make; indices as the script gave them.
+impl Decision {
+    /// How a script writes it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Decision::Keep(_) => "keep()",
+            Decision::Drop(_) => "drop(reason)",
+            Decision::RollBack(_) => "roll_back(reason)",
+            Decision::Stop(_) => "stop(reason)",
+        }
+    }
+}
+
+/// What `target`, `avoid` and `pair` make; indices as the script gave them.
 #[derive(Clone, Copy)]
 pub enum Choice {
     Target {
         group: i64,
         candidate: i64,
         weight: f64,
+        desirable: bool,
     },
     Pair {
         group: i64,
@@ -31,8 +44,16 @@ pub enum Choice {
     },
 }
 
+/// What `refuse` makes.
+#[derive(Clone)]
+pub struct Refusal {
+    pub parameter: Option<ImmutableString>,
+    pub message: ImmutableString,
+}
+
 thread_local! {
     static REMEMBERED: RefCell<Option<Dynamic>> = const { RefCell::new(None) };
+    static IN_ROLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The value that the script last gave to `remember`.
@@ -40,15 +61,67 @@ pub fn take_remembered() -> Option<Dynamic> {
     REMEMBERED.take()
 }
 
+/// Says that a role's function is called from now on, and no longer what comes before.
+pub fn enter_role() {
+    IN_ROLE.set(true);
+}
+
+/// Refuses what depends on the call before a role's function is called: the top level may run more
+/// than once, and must come to the same each time.
+///
+/// # Errors
+/// Before a role's function is called.
+pub fn only_in_role(name: &str) -> Result<(), Box<EvalAltResult>> {
+    if IN_ROLE.get() {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is for the roles' functions, not for the top level").into())
+    }
+}
+
 fn no_clock() -> Result<(), Box<EvalAltResult>> {
     Err("scripts cannot `sleep`: there is no clock".into())
+}
+
+fn next_random() -> Result<u64, Box<EvalAltResult>> {
+    only_in_role("random")?;
+    Ok(random::next())
+}
+
+fn target(group: i64, candidate: i64, weight: f64) -> Choice {
+    Choice::Target {
+        group,
+        candidate,
+        weight,
+        desirable: true,
+    }
+}
+
+fn avoid(group: i64, candidate: i64, weight: f64) -> Choice {
+    Choice::Target {
+        group,
+        candidate,
+        weight,
+        desirable: false,
+    }
+}
+
+fn pair(group: i64, chosen: i64, rejected: i64, weight: f64) -> Choice {
+    Choice::Pair {
+        group,
+        chosen,
+        rejected,
+        weight,
+    }
 }
 
 /// The functions as a module.
 pub fn module() -> Module {
     let mut module = Module::new();
-    module.set_custom_type::<Decision>("decision");
-    module.set_custom_type::<Choice>("choice");
+    module
+        .set_custom_type::<Decision>("decision")
+        .set_custom_type::<Choice>("choice")
+        .set_custom_type::<Refusal>("refusal");
     /// Registers a function under a name.
     macro_rules! register {
         ($name:literal, $function:expr) => {
@@ -58,46 +131,55 @@ pub fn module() -> Module {
     register!("keep", || Decision::Keep(ImmutableString::new()));
     register!("keep", |reason: ImmutableString| Decision::Keep(reason));
     register!("drop", |reason: ImmutableString| Decision::Drop(reason));
-    register!("roll_back", |reason: ImmutableString| Decision::RollBack(
-        reason
-    ));
-    register!("stop", |reason: ImmutableString| Decision::Stop(reason));
-    register!("target", |group: i64, candidate: i64| Choice::Target {
-        group,
-        candidate,
-        weight: 1.0
+    register!("roll_back", |reason: ImmutableString| {
+        Decision::RollBack(reason)
     });
-    register!("target", |group: i64, candidate: i64, weight: f64| {
-        Choice::Target {
-            group,
-            candidate,
-            weight,
-        }
+    register!("stop", |reason: ImmutableString| Decision::Stop(reason));
+
+    register!("target", |group: i64, candidate: i64| target(
+        group, candidate, 1.0
+    ));
+    register!("target", target);
+    register!("target", |group: i64, candidate: i64, weight: i64| {
+        target(group, candidate, weight as f64)
+    });
+    register!("avoid", |group: i64, candidate: i64| avoid(
+        group, candidate, 1.0
+    ));
+    register!("avoid", avoid);
+    register!("avoid", |group: i64, candidate: i64, weight: i64| {
+        avoid(group, candidate, weight as f64)
     });
     register!("pair", |group: i64, chosen: i64, rejected: i64| {
-        Choice::Pair {
-            group,
-            chosen,
-            rejected,
-            weight: 1.0,
-        }
+        pair(group, chosen, rejected, 1.0)
     });
+    register!("pair", pair);
     register!("pair", |group: i64,
                        chosen: i64,
                        rejected: i64,
-                       weight: f64| Choice::Pair {
-        group,
-        chosen,
-        rejected,
-        weight,
+                       weight: i64| {
+        pair(group, chosen, rejected, weight as f64)
     });
-    register!("random", || {
+
+    register!("refuse", |message: ImmutableString| Refusal {
+        parameter: None,
+        message,
+    });
+    register!(
+        "refuse",
+        |parameter: ImmutableString, message: ImmutableString| Refusal {
+            parameter: Some(parameter),
+            message,
+        }
+    );
+
+    register!("random", || -> Result<f64, Box<EvalAltResult>> {
         // 53 bits, as many as a number between 0 and 1 holds.
-        (random::next() >> 11) as f64 / (1_u64 << 53) as f64
+        Ok((next_random()? >> 11) as f64 / (1_u64 << 53) as f64)
     });
-    register!("random", |bound: i64| {
+    register!("random", |bound: i64| -> Result<i64, Box<EvalAltResult>> {
         let bound = u128::from(bound.max(1).unsigned_abs());
-        ((u128::from(random::next()) * bound) >> 64) as i64
+        Ok(((u128::from(next_random()?) * bound) >> 64) as i64)
     });
     // Those of the standard library would wait, for which there is no clock.
     register!("sleep", |_: i64| no_clock());

@@ -1,124 +1,50 @@
-//! What scripts are given: the contract's records as arrays and maps.
+//! What scripts are given beside the large records: the contract's words as arrays and maps.
 
-use rhai::{Array, Dynamic, ImmutableString, Map};
+use rhai::{Array, Dynamic, Map};
 
-use crate::exports::sc::strategy::curriculum::{Input, PromptHistory};
-use crate::sc::strategy::types::{
-    Candidate, Context, Group, Metric, Objective, Prompt, Sampling, Verdict,
-};
+use crate::exports::sc::strategy::{curriculum, quality_gate};
+use crate::records::{self, bits};
+use crate::roles;
+use crate::sc::strategy::types::{Context, Metric, Objective, Role, RoundMetrics, Sampling};
 use crate::state;
 
-fn map<const N: usize>(fields: [(&str, Dynamic); N]) -> Map {
-    let mut map = Map::new();
-    for (key, value) in fields {
-        map.insert(key.into(), value);
-    }
-    map
-}
-
-/// A map that is copied when it is used, not with each list that it stands in: Rhai copies a list
-/// to walk through it.
-fn shared(map: Map) -> Dynamic {
-    Dynamic::from(map).into_shared()
+fn map<const N: usize>(fields: [(&str, Dynamic); N]) -> Dynamic {
+    fields
+        .into_iter()
+        .map(|(key, value)| (key.into(), value))
+        .collect::<Map>()
+        .into()
 }
 
 fn integer(value: impl Into<i64>) -> Dynamic {
     Dynamic::from(value.into())
 }
 
-/// 64 bits as a script's integer: equal bits, equal numbers.
-fn bits(value: u64) -> Dynamic {
-    Dynamic::from(value.cast_signed())
+fn array<'a, T: 'a>(items: &'a [T], value: impl Fn(&'a T) -> Dynamic) -> Dynamic {
+    items.iter().map(value).collect::<Array>().into()
 }
 
-pub fn context(context: &Context) -> Result<Dynamic, String> {
+/// The context of a call. The settings are not in it: they are the script's constants.
+pub fn context(role: Role, context: &Context) -> Result<Dynamic, String> {
     Ok(map([
-        ("seed", bits(context.seed)),
+        ("seed", bits(context.seed).into()),
         ("round", integer(context.round)),
         ("rounds", integer(context.rounds)),
+        ("epoch", integer(context.epoch)),
+        ("role", roles::name(role).into()),
         ("state", state::from_bytes(&context.state)?),
-    ])
-    .into())
-}
-
-fn prompt(prompt: Prompt) -> Map {
-    let tags: Map = prompt
-        .tags
-        .into_iter()
-        .map(|tag| (tag.key.into(), tag.value.into()))
-        .collect();
-    map([
-        ("id", integer(prompt.id)),
-        ("text", prompt.text.into()),
-        ("category", prompt.category.into()),
-        ("tags", tags.into()),
-    ])
-}
-
-/// The words for verdicts, and for no answer, made once and shared by all candidates.
-struct Words {
-    accepted: ImmutableString,
-    rejected: ImmutableString,
-    unparsed: ImmutableString,
-    silent: ImmutableString,
-}
-
-fn candidate(candidate: Candidate, words: &Words) -> Dynamic {
-    let verdict = match candidate.verdict {
-        Verdict::Accepted => &words.accepted,
-        Verdict::Rejected => &words.rejected,
-        Verdict::Unparsed => &words.unparsed,
-    };
-    let answer = candidate
-        .answer
-        .map_or_else(|| words.silent.clone(), ImmutableString::from)
-        .into();
-    shared(map([
-        ("index", integer(candidate.index)),
-        ("p_yes", candidate.p_yes.into()),
-        ("verdict", verdict.clone().into()),
-        ("answer", answer),
-        ("log_prob", candidate.log_prob.into()),
-        ("image_hash", bits(candidate.image_hash)),
     ]))
 }
 
-pub fn groups(groups: Vec<Group>) -> Dynamic {
-    let words = Words {
-        accepted: "accepted".into(),
-        rejected: "rejected".into(),
-        unparsed: "unparsed".into(),
-        silent: ImmutableString::new(),
-    };
-    (0_i64..)
-        .zip(groups)
-        .map(|(index, group)| {
-            let candidates: Array = group
-                .candidates
-                .into_iter()
-                .map(|one| candidate(one, &words))
-                .collect();
-            map([
-                ("index", index.into()),
-                ("prompt", shared(prompt(group.prompt))),
-                ("candidates", candidates.into()),
-            ])
-            .into()
-        })
-        .collect::<Array>()
-        .into()
-}
-
-pub fn objective(objective: Objective) -> Dynamic {
-    match objective {
-        Objective::Dpo => "dpo",
-        Objective::Sft => "sft",
-    }
-    .into()
+pub fn objective(objective: &Objective) -> Dynamic {
+    map([
+        ("name", objective.name.as_str().into()),
+        ("takes", objective.takes.as_str().into()),
+    ])
 }
 
 /// Figures by name.
-pub fn metrics(metrics: &[Metric]) -> Dynamic {
+fn metrics(metrics: &[Metric]) -> Dynamic {
     metrics
         .iter()
         .map(|metric| {
@@ -126,28 +52,20 @@ pub fn metrics(metrics: &[Metric]) -> Dynamic {
                 ("value", metric.value.into()),
                 ("low", metric.low.into()),
                 ("high", metric.high.into()),
-                ("n", bits(metric.n)),
+                ("n", bits(metric.n).into()),
             ]);
-            (metric.name.as_str().into(), figure.into())
+            (metric.name.as_str().into(), figure)
         })
         .collect::<Map>()
         .into()
 }
 
-fn history(history: &PromptHistory) -> Dynamic {
+fn past(round: &RoundMetrics) -> Dynamic {
     map([
-        ("prompt", integer(history.prompt)),
-        ("attempts", integer(history.attempts)),
-        ("accepted", integer(history.accepted)),
-        ("mean_p_yes", history.mean_p_yes.into()),
-        ("best_p_yes", history.best_p_yes.into()),
-        (
-            "last_round",
-            history.last_round.map_or(Dynamic::UNIT, integer),
-        ),
-        ("times_trained", integer(history.times_trained)),
+        ("round", integer(round.round)),
+        ("kept", round.kept.into()),
+        ("metrics", metrics(&round.metrics)),
     ])
-    .into()
 }
 
 fn sampling(sampling: Sampling) -> Dynamic {
@@ -155,54 +73,43 @@ fn sampling(sampling: Sampling) -> Dynamic {
         ("temperature", sampling.temperature.into()),
         ("guidance", sampling.guidance.into()),
     ])
-    .into()
 }
 
-pub fn curriculum(input: &Input) -> Dynamic {
-    let prompts: Array = input
-        .prompts
-        .iter()
-        .map(|p| prompt(p.clone()).into())
-        .collect();
-    let histories: Array = input.histories.iter().map(history).collect();
-    let past: Array = input
-        .past
-        .iter()
-        .map(|round| {
-            map([
-                ("round", integer(round.round)),
-                ("kept", round.kept.into()),
-                ("metrics", metrics(&round.metrics)),
-            ])
-            .into()
-        })
-        .collect();
+fn bounds(bounds: curriculum::Bounds) -> Dynamic {
     map([
-        ("prompts", prompts.into()),
-        ("histories", histories.into()),
-        ("past", past.into()),
-        (
-            "bounds",
-            map([
-                ("max_images", integer(input.bounds.max_images)),
-                ("max_epochs", integer(input.bounds.max_epochs)),
-            ])
-            .into(),
-        ),
-        (
-            "defaults",
-            map([
-                ("prompts", integer(input.defaults.prompts)),
-                (
-                    "images_per_prompt",
-                    integer(input.defaults.images_per_prompt),
-                ),
-                ("sampling", sampling(input.defaults.sampling)),
-                ("objective", objective(input.defaults.objective)),
-                ("epochs", integer(input.defaults.epochs)),
-            ])
-            .into(),
-        ),
+        ("max_images", integer(bounds.max_images)),
+        ("max_epochs", integer(bounds.max_epochs)),
     ])
-    .into()
+}
+
+fn defaults(defaults: &curriculum::Defaults) -> Dynamic {
+    map([
+        ("prompts", integer(defaults.prompts)),
+        ("images_per_prompt", integer(defaults.images_per_prompt)),
+        ("sampling", sampling(defaults.sampling)),
+        ("objective", defaults.objective.as_str().into()),
+        ("epochs", integer(defaults.epochs)),
+    ])
+}
+
+/// The input of a curriculum, and the defaults that its plan is completed with.
+pub fn curriculum(input: curriculum::Input) -> (Dynamic, curriculum::Defaults) {
+    let (prompts, histories) = records::table(input.prompts, input.histories);
+    let argument = map([
+        ("prompts", prompts),
+        ("histories", histories),
+        ("past", array(&input.past, past)),
+        ("bounds", bounds(input.bounds)),
+        ("defaults", defaults(&input.defaults)),
+        ("objectives", array(&input.objectives, objective)),
+    ]);
+    (argument, input.defaults)
+}
+
+pub fn quality_gate(input: &quality_gate::Input) -> Dynamic {
+    map([
+        ("before", metrics(&input.before)),
+        ("after", metrics(&input.after)),
+        ("past", array(&input.past, past)),
+    ])
 }

@@ -1,21 +1,29 @@
 //! The Rhai interpreter as a component of the strategy contract.
 //!
 //! A script is not run inside the host but here: one sandbox, with one set of limits, holds for
-//! scripts and for compiled strategies. The host hands over the script's text (`script.load`), the
-//! values of its parameters (`about.configure`), and then calls one of the roles, always in a fresh
-//! instance.
+//! scripts and for compiled strategies. The host hands over the script's text (`script.load`), and
+//! then asks it what it is, or calls one of the roles, always in a fresh instance.
 
+mod about;
 #[cfg(target_arch = "wasm32")]
 mod allocator;
+mod fields;
 mod helpers;
 mod input;
+pub mod native;
+mod numbers;
 mod output;
 mod parameters;
+mod place;
+mod plan;
+mod records;
+mod roles;
 mod script;
+mod services;
 mod state;
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/0.1.0",
     world: "host-view",
 });
 
@@ -23,13 +31,14 @@ use std::cell::RefCell;
 
 use rhai::Dynamic;
 
-use exports::sc::strategy::about::{self, Description, Setting};
+use exports::sc::strategy::about::{self as contract_about, Description, Refusal};
 use exports::sc::strategy::script::ScriptError;
 use exports::sc::strategy::{curriculum, data_filter, pair_selection, quality_gate};
-use sc::strategy::types::{Context, Group, Metric, Objective};
+use sc::strategy::types::{Context, Group, Objective, Role, Setting};
 use script::Script;
 
-struct Interpreter;
+/// What the contract's functions are exported by.
+pub struct Interpreter;
 
 thread_local! {
     static SCRIPT: RefCell<Option<Script>> = const { RefCell::new(None) };
@@ -37,15 +46,17 @@ thread_local! {
 
 const NOT_LOADED: &str = "no script is loaded";
 
-/// Calls the function `name` of the script; gives its value and the state to return.
+/// Calls the script's function for `role`; gives its value and the state to return.
 fn call(
-    name: &str,
+    role: Role,
     mut arguments: Vec<Dynamic>,
     context: &Context,
 ) -> Result<(Dynamic, Vec<u8>), String> {
-    arguments.push(input::context(context)?);
-    let value =
-        SCRIPT.with_borrow(|script| script.as_ref().ok_or(NOT_LOADED)?.call(name, arguments))?;
+    arguments.push(input::context(role, context)?);
+    let value = SCRIPT.with_borrow(|script| {
+        let script = script.as_ref().ok_or(NOT_LOADED)?;
+        script.call(role, &context.settings, arguments)
+    })?;
     let state = match helpers::take_remembered() {
         Some(value) => state::to_bytes(&value)?,
         None => context.state.clone(),
@@ -54,48 +65,56 @@ fn call(
 }
 
 impl exports::sc::strategy::script::Guest for Interpreter {
-    fn load(source: String) -> Result<Vec<String>, ScriptError> {
+    fn load(source: String) -> Result<(), ScriptError> {
         #[cfg(target_arch = "wasm32")]
         allocator::report_overflow();
         let script = Script::load(&source)?;
-        let roles = script.roles();
         SCRIPT.set(Some(script));
-        Ok(roles)
+        Ok(())
     }
 }
 
-impl about::Guest for Interpreter {
+impl contract_about::Guest for Interpreter {
     fn describe() -> Description {
-        Description {
-            name: "rhai-script".into(),
-            version: "rhai 1.27.0".into(),
-            summary: "A Rhai script.".into(),
-            parameters: SCRIPT.with_borrow(|script| {
-                script.as_ref().map_or_else(Vec::new, |script| {
-                    script.constants().iter().map(|c| c.describe()).collect()
-                })
-            }),
-        }
+        SCRIPT.with_borrow(|script| match script {
+            Some(script) => script.describe(),
+            None => Description {
+                name: "rhai".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                summary: "The interpreter of scripts, without one.".into(),
+                authors: Vec::new(),
+                licence: env!("CARGO_PKG_LICENSE").into(),
+                roles: Vec::new(),
+                services: Vec::new(),
+                parameters: Vec::new(),
+            },
+        })
     }
 
-    fn configure(settings: Vec<Setting>) -> Result<(), String> {
-        SCRIPT.with_borrow_mut(|script| script.as_mut().ok_or(NOT_LOADED)?.configure(settings))
+    fn check(role: Role, settings: Vec<Setting>) -> Result<(), Refusal> {
+        SCRIPT.with_borrow(|script| match script {
+            Some(script) => script.check(role, &settings),
+            None => Err(Refusal {
+                parameter: None,
+                message: NOT_LOADED.into(),
+            }),
+        })
     }
 }
 
 impl curriculum::Guest for Interpreter {
     fn plan(context: Context, input: curriculum::Input) -> Result<curriculum::Answer, String> {
-        let argument = input::curriculum(&input);
-        let (value, state) = call("curriculum", vec![argument], &context)?;
-        let decision = output::curriculum(value, &input.defaults)?;
+        let (argument, defaults) = input::curriculum(input);
+        let (value, state) = call(Role::Curriculum, vec![argument], &context)?;
+        let decision = plan::decision(value, defaults)?;
         Ok(curriculum::Answer { decision, state })
     }
 }
 
 impl data_filter::Guest for Interpreter {
     fn filter(context: Context, groups: Vec<Group>) -> Result<data_filter::Answer, String> {
-        let argument = input::groups(groups);
-        let (value, state) = call("data_filter", vec![argument], &context)?;
+        let argument = records::groups(groups);
+        let (value, state) = call(Role::DataFilter, vec![argument], &context)?;
         let decisions = output::filter(value)?;
         Ok(data_filter::Answer { decisions, state })
     }
@@ -107,8 +126,8 @@ impl pair_selection::Guest for Interpreter {
         groups: Vec<Group>,
         objective: Objective,
     ) -> Result<pair_selection::Answer, String> {
-        let arguments = vec![input::groups(groups), input::objective(objective)];
-        let (value, state) = call("pair_selection", arguments, &context)?;
+        let arguments = vec![records::groups(groups), input::objective(&objective)];
+        let (value, state) = call(Role::PairSelection, arguments, &context)?;
         let choices = output::choices(value)?;
         Ok(pair_selection::Answer { choices, state })
     }
@@ -117,14 +136,15 @@ impl pair_selection::Guest for Interpreter {
 impl quality_gate::Guest for Interpreter {
     fn decide(
         context: Context,
-        before: Vec<Metric>,
-        after: Vec<Metric>,
+        input: quality_gate::Input,
     ) -> Result<quality_gate::Answer, String> {
-        let arguments = vec![input::metrics(&before), input::metrics(&after)];
-        let (value, state) = call("quality_gate", arguments, &context)?;
+        let argument = input::quality_gate(&input);
+        let (value, state) = call(Role::QualityGate, vec![argument], &context)?;
         let decision = output::gate(value)?;
         Ok(quality_gate::Answer { decision, state })
     }
 }
 
+// The names of exports are none that a native linker takes.
+#[cfg(target_arch = "wasm32")]
 export!(Interpreter);

@@ -1,32 +1,18 @@
 //! A script's parameters: its top-level constants with literal values.
 
-use rhai::{AST, Dynamic, Position};
+use rhai::{AST, Dynamic};
 
 use crate::exports::sc::strategy::about::Parameter;
 use crate::exports::sc::strategy::script::ScriptError;
-use crate::sc::strategy::types::Value;
-use crate::script::script_error;
+use crate::place;
+use crate::sc::strategy::types::{Setting, Value};
 
 /// A constant such as `const MIN_MARGIN = 0.2;`.
 pub struct Constant {
     /// As the script writes it.
     pub name: String,
-    /// As a setting writes it: in lower case.
-    pub key: String,
-    default: Value,
-    help: String,
-}
-
-impl Constant {
-    pub fn describe(&self) -> Parameter {
-        Parameter {
-            name: self.key.clone(),
-            help: self.help.clone(),
-            default: self.default.clone(),
-            minimum: None,
-            maximum: None,
-        }
-    }
+    /// What `--set` takes, by the name in lower case.
+    pub parameter: Parameter,
 }
 
 /// The constants of `ast` that hold literal values. Constants with other values are none of the
@@ -41,9 +27,9 @@ pub fn constants(ast: &AST, source: &str) -> Result<Vec<Constant>, ScriptError> 
         if !key.starts_with(|c: char| c.is_ascii_lowercase()) {
             continue;
         }
-        if let Some(other) = constants.iter().find(|constant| constant.key == key) {
-            return Err(script_error(
-                Position::NONE,
+        if let Some(other) = constants.iter().find(|other| other.parameter.name == key) {
+            return Err(place::script_error(
+                place::declaration(source, "const", name),
                 format!(
                     "the constants `{}` and `{name}` are the same parameter `{key}`",
                     other.name
@@ -51,10 +37,15 @@ pub fn constants(ast: &AST, source: &str) -> Result<Vec<Constant>, ScriptError> 
             ));
         }
         constants.push(Constant {
-            help: help(source, name),
             name: name.to_owned(),
-            key,
-            default,
+            parameter: Parameter {
+                name: key,
+                help: comment(source, name),
+                default,
+                minimum: None,
+                maximum: None,
+                choices: Vec::new(),
+            },
         });
     }
     Ok(constants)
@@ -75,28 +66,52 @@ fn from_dynamic(value: &Dynamic) -> Option<Value> {
     }
 }
 
-pub fn to_dynamic(value: Value) -> Dynamic {
+pub fn to_dynamic(value: &Value) -> Dynamic {
     match value {
-        Value::Boolean(value) => value.into(),
-        Value::Integer(value) => value.into(),
-        Value::Number(value) => value.into(),
+        Value::Boolean(value) => (*value).into(),
+        Value::Integer(value) => (*value).into(),
+        Value::Number(value) => (*value).into(),
         Value::Text(value) => value.into(),
     }
 }
 
+/// The constants that `settings` give other values than the script does, with these.
+pub fn changed<'a>(
+    constants: &'a [Constant],
+    settings: &'a [Setting],
+) -> Result<Vec<(&'a str, Dynamic)>, String> {
+    let mut changed = Vec::new();
+    for setting in settings {
+        let constant = constants
+            .iter()
+            .find(|constant| constant.parameter.name == setting.name)
+            .ok_or_else(|| format!("`{}` is no parameter of this script", setting.name))?;
+        if !equal(&constant.parameter.default, &setting.value) {
+            changed.push((constant.name.as_str(), to_dynamic(&setting.value)));
+        }
+    }
+    Ok(changed)
+}
+
+/// Whether two values are the same, bit by bit: −0.0 is another number than 0.0.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Boolean(one), Value::Boolean(other)) => one == other,
+        (Value::Integer(one), Value::Integer(other)) => one == other,
+        (Value::Number(one), Value::Number(other)) => one.to_bits() == other.to_bits(),
+        (Value::Text(one), Value::Text(other)) => one == other,
+        _ => false,
+    }
+}
+
 /// What the comment beside or above a constant says.
-fn help(source: &str, name: &str) -> String {
-    let lines: Vec<&str> = source.lines().map(str::trim).collect();
-    let declares = |line: &str| {
-        line.strip_prefix("const ")
-            .and_then(|rest| rest.trim_start().strip_prefix(name))
-            .is_some_and(|rest| rest.trim_start().starts_with('='))
-    };
-    let Some(at) = lines.iter().position(|line| declares(line)) else {
+fn comment(source: &str, name: &str) -> String {
+    let Some(at) = place::line_of(source, "const", name) else {
         return String::new();
     };
-    if let Some((_, comment)) = lines[at].split_once("; //") {
-        return comment.trim().to_owned();
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    if let Some((_, beside)) = lines[at].split_once("; //") {
+        return beside.trim().to_owned();
     }
     let mut first = at;
     while first > 0 && lines[first - 1].starts_with("//") {

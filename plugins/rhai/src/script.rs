@@ -5,28 +5,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rhai::packages::{Package, StandardPackage};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, ParseError, Position, Scope};
+use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Map, Scope};
 
-use crate::exports::sc::strategy::about::Setting;
+use crate::about;
+use crate::exports::sc::strategy::about::{Description, Refusal};
 use crate::exports::sc::strategy::script::ScriptError;
-use crate::helpers;
 use crate::parameters::{self, Constant};
-
-/// The roles: their names in the contract, the script's functions, and what these take.
-const ROLES: [(&str, &str, &[&str]); 4] = [
-    ("curriculum", "curriculum", &["input", "context"]),
-    ("data-filter", "data_filter", &["groups", "context"]),
-    (
-        "pair-selection",
-        "pair_selection",
-        &["groups", "objective", "context"],
-    ),
-    (
-        "quality-gate",
-        "quality_gate",
-        &["before", "after", "context"],
-    ),
-];
+use crate::place::{declaration, explain, located, parse_error, script_error};
+use crate::sc::strategy::types::{Role, Setting};
+use crate::{helpers, numbers, output, records, roles, services};
 
 /// The variables that no scope holds: the top level's constants, which all functions and closures
 /// are to see.
@@ -56,58 +43,127 @@ impl Globals {
 
 pub struct Script {
     ast: AST,
-    constants: Vec<Constant>,
-    roles: Vec<&'static str>,
     engine: Engine,
     globals: Rc<Globals>,
+    constants: Vec<Constant>,
+    description: Description,
+    /// Whether it has a function `check`.
+    checks: bool,
 }
 
 impl Script {
-    /// Compiles `source` and runs its top level.
+    /// Compiles `source`, runs its top level and lets it describe itself.
     pub fn load(source: &str) -> Result<Script, ScriptError> {
         let globals = Rc::new(Globals::default());
         let engine = engine(Rc::clone(&globals));
         let ast = engine.compile(source).map_err(parse_error)?;
-        let script = Script {
-            constants: parameters::constants(&ast, source)?,
-            roles: defined_roles(&ast)?,
+        let constants = parameters::constants(&ast, source)?;
+        let roles = roles::defined(&ast, source)?;
+        let describes = roles::defines(&ast, source, "about", &[])?;
+        let checks = roles::defines(&ast, source, "check", &["settings", "role"])?;
+        let mut script = Script {
             ast,
             engine,
             globals,
+            constants,
+            description: Description {
+                name: String::new(),
+                version: String::new(),
+                summary: String::new(),
+                authors: Vec::new(),
+                licence: String::new(),
+                roles: Vec::new(),
+                services: Vec::new(),
+                parameters: Vec::new(),
+            },
+            checks,
         };
-        script.run_top_level().map_err(|error| {
+        let at_place = |error: Box<EvalAltResult>| {
             let (position, message) = explain(*error);
             script_error(position, message)
-        })?;
+        };
+        script.run_top_level(BTreeMap::new()).map_err(at_place)?;
+        let about = if describes {
+            Some(script.evaluate("about", Vec::new()).map_err(at_place)?)
+        } else {
+            None
+        };
+        script.description = about::description(about, roles, &script.constants)
+            .map_err(|message| script_error(declaration(source, "fn", "about"), message))?;
+        services::wanted(&script.description.services);
         Ok(script)
     }
 
-    /// The names of the roles that the script defines.
-    pub fn roles(&self) -> Vec<String> {
-        self.roles.iter().map(|role| (*role).to_owned()).collect()
+    pub fn describe(&self) -> Description {
+        self.description.clone()
     }
 
-    pub fn constants(&self) -> &[Constant] {
-        &self.constants
-    }
-
-    /// Gives the constants the values of `settings` and runs the top level with them.
-    pub fn configure(&mut self, settings: Vec<Setting>) -> Result<(), String> {
-        let mut changed = BTreeMap::new();
-        for setting in settings {
-            let constant = self
-                .constants
-                .iter()
-                .find(|constant| constant.key == setting.name)
-                .ok_or_else(|| format!("`{}` is no parameter of this script", setting.name))?;
-            changed.insert(constant.name.clone(), parameters::to_dynamic(setting.value));
+    /// Whether the script takes `settings` for `role`.
+    pub fn check(&self, role: Role, settings: &[Setting]) -> Result<(), Refusal> {
+        match self.checked(role, settings) {
+            Ok(None) => Ok(()),
+            Ok(Some(refusal)) => Err(refusal),
+            Err(message) => Err(Refusal {
+                parameter: None,
+                message,
+            }),
         }
-        self.globals.settings.replace(changed);
-        self.run_top_level().map_err(|error| located(*error))
     }
 
-    /// Runs the top level, and makes its constants known to all functions.
-    fn run_top_level(&self) -> Result<(), Box<EvalAltResult>> {
+    fn checked(&self, role: Role, settings: &[Setting]) -> Result<Option<Refusal>, String> {
+        self.set(settings)?;
+        if !self.checks {
+            return Ok(None);
+        }
+        let values: Map = settings
+            .iter()
+            .map(|setting| {
+                let value = parameters::to_dynamic(&setting.value);
+                (setting.name.as_str().into(), value)
+            })
+            .collect();
+        let arguments = vec![values.into(), roles::name(role).into()];
+        let value = self
+            .evaluate("check", arguments)
+            .map_err(|error| located(*error))?;
+        output::refusal(value, |name| {
+            self.constants
+                .iter()
+                .any(|constant| constant.parameter.name == name)
+        })
+    }
+
+    /// Calls the function of `role` with `settings`.
+    pub fn call(
+        &self,
+        role: Role,
+        settings: &[Setting],
+        arguments: Vec<Dynamic>,
+    ) -> Result<Dynamic, String> {
+        self.set(settings)?;
+        helpers::enter_role();
+        self.evaluate(roles::function(role), arguments)
+            .map_err(|error| located(*error))
+    }
+
+    /// Gives the constants the values of `settings`. Where these are not those of the text, the top
+    /// level runs once more, so that what is computed from them follows.
+    fn set(&self, settings: &[Setting]) -> Result<(), String> {
+        let changed = parameters::changed(&self.constants, settings)?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let changed = changed
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.run_top_level(changed).map_err(|error| located(*error))
+    }
+
+    /// Runs the top level with the values of `settings`, and makes its constants known to all
+    /// functions.
+    fn run_top_level(&self, settings: BTreeMap<String, Dynamic>) -> Result<(), Box<EvalAltResult>> {
+        self.globals.settings.replace(settings);
         let mut scope = Scope::new();
         self.globals.running_top_level.set(true);
         let run = self.engine.run_ast_with_scope(&mut scope, &self.ast);
@@ -123,12 +179,10 @@ impl Script {
         Ok(())
     }
 
-    /// Calls a role's function.
-    pub fn call(&self, name: &str, arguments: Vec<Dynamic>) -> Result<Dynamic, String> {
-        let options = rhai::CallFnOptions::new().eval_ast(false);
+    fn evaluate(&self, name: &str, arguments: Vec<Dynamic>) -> Result<Dynamic, Box<EvalAltResult>> {
+        let options = CallFnOptions::new().eval_ast(false);
         self.engine
             .call_fn_with_options(options, &mut Scope::new(), &self.ast, name, arguments)
-            .map_err(|error| located(*error))
     }
 }
 
@@ -140,69 +194,19 @@ impl Script {
 fn engine(globals: Rc<Globals>) -> Engine {
     let mut engine = Engine::new_raw();
     StandardPackage::new().register_into_engine(&mut engine);
-    engine.register_global_module(Rc::new(helpers::module()));
+    for module in [
+        helpers::module(),
+        services::module(),
+        records::module(),
+        numbers::module(),
+    ] {
+        engine.register_global_module(Rc::new(module));
+    }
+    // The comparisons of `numbers` are to count.
+    engine.set_fast_operators(false);
     // Text is not code.
     engine.disable_symbol("eval");
     helpers::redirect_output(&mut engine);
     engine.on_var(move |name, index, _| Ok(globals.find(name, index)));
     engine
-}
-
-/// The roles whose functions the script defines.
-fn defined_roles(ast: &AST) -> Result<Vec<&'static str>, ScriptError> {
-    let mut roles = Vec::new();
-    for (role, name, parameters) in ROLES {
-        let mut arities = ast
-            .iter_functions()
-            .filter(|function| function.name == name)
-            .map(|function| function.params.len())
-            .peekable();
-        if arities.peek().is_none() {
-            continue;
-        }
-        if !arities.any(|arity| arity == parameters.len()) {
-            return Err(script_error(
-                Position::NONE,
-                format!("`{name}` must be `fn {name}({})`", parameters.join(", ")),
-            ));
-        }
-        roles.push(role);
-    }
-    Ok(roles)
-}
-
-pub fn script_error(position: Position, message: String) -> ScriptError {
-    let number = |part: Option<usize>| part.and_then(|p| u32::try_from(p).ok()).unwrap_or(0);
-    ScriptError {
-        message,
-        line: number(position.line()),
-        column: number(position.position()),
-    }
-}
-
-fn parse_error(error: ParseError) -> ScriptError {
-    script_error(error.position(), error.err_type().to_string())
-}
-
-/// Where the innermost cause lies, and what it is.
-fn explain(mut error: EvalAltResult) -> (Position, String) {
-    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = error {
-        error = *inner;
-    }
-    let position = error.take_position();
-    let message = match &error {
-        EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
-        other => other.to_string(),
-    };
-    (position, message)
-}
-
-/// An error with its place, in one line.
-fn located(error: EvalAltResult) -> String {
-    let (position, message) = explain(error);
-    match (position.line(), position.position()) {
-        (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
-        (Some(line), None) => format!("line {line}: {message}"),
-        _ => message,
-    }
 }

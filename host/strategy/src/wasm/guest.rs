@@ -328,14 +328,11 @@ pub(crate) struct Configured {
 }
 
 impl Configured {
-    /// How much of a service it may use in `role`; 0 where it did not ask for it, even if the run
+    /// How much of a service it may use in `role`; none where it did not ask for it, even if the run
     /// grants it to others.
-    pub(crate) fn allowance(&self, role: Role, service: Service) -> u32 {
-        if self.services.contains(&service) {
-            self.grants.allowance(role, service).unwrap_or(0)
-        } else {
-            0
-        }
+    pub(crate) fn allowance(&self, role: Role, service: Service) -> Option<u32> {
+        let wanted = self.services.contains(&service);
+        self.grants.allowance(role, service).filter(|_| wanted)
     }
 
     /// The account of what it has used in a round.

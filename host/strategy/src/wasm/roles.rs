@@ -71,7 +71,7 @@ impl Configured {
             Ok(Ok((answer, state))) => Ok(Reply {
                 answer,
                 state,
-                usage: session.store.data().usage,
+                usage: session.usage(),
             }),
             Ok(Err(NoAnswer::Refused(message))) => Err(self.program.refusal(&message)),
             Ok(Err(NoAnswer::Invalid(invalid))) => Err(invalid.into()),
@@ -90,7 +90,7 @@ impl Configured {
     ) -> Result<Reply<T>, CallError> {
         let image_allowance = self.allowance(call.role, Service::Candidate);
         let question_allowance = self.allowance(call.role, Service::Model);
-        if image_allowance == 0 && question_allowance == 0 {
+        if image_allowance.is_none() && question_allowance.is_none() {
             return self.call(call, None, invoke);
         }
         let (desk, requests) = desk::open();
@@ -98,8 +98,8 @@ impl Configured {
             desk,
             images: desk::images(groups),
             round: call.context.round,
-            image_allowance,
-            question_allowance,
+            image_allowance: image_allowance.unwrap_or(0),
+            question_allowance: question_allowance.unwrap_or(0),
             account: self.account(),
         };
         thread::scope(|scope| {

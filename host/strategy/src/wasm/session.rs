@@ -361,6 +361,17 @@ impl Session {
         begin(&mut self.store, allotment)
     }
 
+    /// What the present phase cost and used.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = self.store.data();
+        let left = self.store.get_fuel().unwrap_or(self.allotment.fuel);
+        Usage {
+            fuel: self.allotment.fuel.saturating_sub(left),
+            memory_bytes: state.budget.used as u64,
+            ..state.usage
+        }
+    }
+
     /// Why a call that ended with `error` failed.
     pub(crate) fn failure(&self, error: &wasmtime::Error) -> CallFailure {
         failure(&self.store, self.allotment, error)

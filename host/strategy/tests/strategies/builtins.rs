@@ -1,11 +1,12 @@
 //! The builtins, and the components that are to answer like them.
 
-use crate::common::{bounds, context, groups, histories, load, metrics, past, prompts};
+use crate::common::{bounds, context, decide, groups, histories, load, metrics, past, prompts};
 use sc_core::candidate::{Candidate, Group, Verdict};
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
+use sc_core::history::PromptHistory;
 use sc_core::plan::{CurriculumDecision, RoundPlan};
-use sc_strategy::{CallContext, CurriculumInput, StrategySet, builtin_names};
+use sc_strategy::{CallContext, CurriculumInput, NoServices, StrategySet, builtin_names};
 
 fn plan(set: &StrategySet, context: &CallContext, count: u32) -> RoundPlan {
     let (prompts, histories, past) = (prompts(count), histories(count), past());
@@ -19,7 +20,7 @@ fn plan(set: &StrategySet, context: &CallContext, count: u32) -> RoundPlan {
     };
     match set
         .curriculum
-        .strategy
+        .strategy()
         .plan(context, &input)
         .unwrap()
         .answer
@@ -55,19 +56,14 @@ fn replays_are_failed_prompts_from_the_round_on_that_is_set() {
     let histories = histories(400);
     for round in 1..5 {
         let plan = plan(&set, &context(round), 400);
-        let replayed: Vec<u32> = plan
-            .prompts
-            .iter()
-            .filter(|planned| planned.replayed)
-            .map(|planned| planned.prompt)
-            .collect();
+        let replayed: Vec<u32> = plan.replays.iter().map(|replay| replay.prompt).collect();
         assert_eq!(replayed.len(), if round < 3 { 0 } else { 32 });
         assert!(
             replayed
                 .iter()
                 .all(|&prompt| histories[prompt as usize].failed_so_far())
         );
-        assert_eq!(plan.prompts.len(), 64);
+        assert_eq!(plan.draws.len() + plan.replays.len(), 64);
     }
 }
 
@@ -77,14 +73,14 @@ fn uniform_draws_other_prompts_each_round_and_the_same_for_the_same_seed() {
     let first = plan(&set, &context(1), 400);
     assert_eq!(first, plan(&set, &context(1), 400));
     assert_ne!(first, plan(&set, &context(2), 400));
-    assert_eq!(first.prompts.len(), 64);
-    assert!(first.prompts.iter().all(|planned| !planned.replayed));
+    assert_eq!((first.draws.len(), first.replays.len()), (64, 0));
 }
 
 /// A group of candidates with these p-yes, accepted from 0.5 on, and all images different.
 fn group(p_yes: &[f64]) -> Group {
     Group {
         prompt: prompts(1).remove(0),
+        history: PromptHistory::default(),
         candidates: p_yes
             .iter()
             .zip(0..)
@@ -110,10 +106,9 @@ fn verdict_drops_what_is_unparsed_undecided_or_seen_before() {
     group.candidates[2].image_hash = 0;
     group.candidates[3].verdict = Verdict::Unparsed;
     let set = load(&[], &["data-filter.min_margin=0.2"]);
-    let reply = set
-        .data_filter
-        .strategy
-        .filter(&context(1), &[group])
+    let reply = set.data_filters[0]
+        .strategy()
+        .filter(&context(1), &[group], &mut NoServices)
         .unwrap();
     let drop = |reason: &str| FilterDecision::Drop(reason.into());
     assert_eq!(
@@ -141,8 +136,8 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
     let set = load(&[], &[]);
     let select = |objective| {
         set.pair_selection
-            .strategy
-            .select(&context(1), &groups, objective)
+            .strategy()
+            .select(&context(1), &groups, objective, &mut NoServices)
             .unwrap()
             .answer
     };
@@ -160,6 +155,7 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
         group: 0,
         candidate,
         weight: 1.0,
+        desirable: true,
     };
     assert_eq!(select(Objective::Sft), [target(1), target(3)]);
 }
@@ -168,11 +164,13 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
 fn no_harm_rolls_back_only_what_is_significantly_worse() {
     let kept = |after: (u64, u64), settings: &[&str]| {
         let set = load(&[], settings);
-        let reply = set
-            .quality_gate
-            .strategy
-            .decide(&context(1), &metrics(300, 500), &metrics(after.0, after.1))
-            .unwrap();
+        let reply = decide(
+            &set,
+            &context(1),
+            &metrics(300, 500),
+            &metrics(after.0, after.1),
+        )
+        .unwrap();
         matches!(reply.answer, GateDecision::Keep { .. })
     };
     assert!(kept((200, 500), &[]));
@@ -195,13 +193,12 @@ fn builtins_are_named_and_keep_their_state() {
         ]
     );
     let set = load(&["builtin:best-worst"], &["pair-selection.accept=0.5"]);
-    assert_eq!(set.pair_selection.identity.settings["accept"], 0.5);
+    assert_eq!(set.pair_selection.identity().parameters["accept"], 0.5);
     let mut context = context(1);
     context.state = vec![1, 2, 3];
-    let reply = set
-        .data_filter
-        .strategy
-        .filter(&context, &groups(2, 2))
+    let reply = set.data_filters[0]
+        .strategy()
+        .filter(&context, &groups(2, 2), &mut NoServices)
         .unwrap();
     assert_eq!(reply.state, [1, 2, 3]);
 }

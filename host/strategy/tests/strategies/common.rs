@@ -6,12 +6,15 @@ use std::sync::OnceLock;
 use rand::Rng;
 use sc_core::candidate::{Candidate, Group, Verdict};
 use sc_core::choice::Objective;
+use sc_core::gate::GateDecision;
 use sc_core::history::PromptHistory;
 use sc_core::metrics::{Metric, RoundMetrics, Share};
 use sc_core::plan::{PlanBounds, PlanDefaults, Sampling};
 use sc_core::prompt::{Prompt, Tag};
 use sc_core::rng::stream;
-use sc_strategy::{CallContext, Limits, Runtime, StrategySet};
+use sc_strategy::{
+    CallContext, CallError, GateInput, Limits, Reply, Runtime, StrategyRequest, StrategySet,
+};
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
@@ -42,7 +45,7 @@ pub fn load(specs: &[&str], settings: &[&str]) -> StrategySet {
         })
         .collect();
     let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
-    StrategySet::load(&specs, &settings, runtime()).unwrap()
+    StrategySet::load(&StrategyRequest::of(&specs, &settings), runtime()).unwrap()
 }
 
 /// The call of round `round`.
@@ -51,6 +54,8 @@ pub fn context(round: u32) -> CallContext {
         seed: 7,
         round,
         rounds: 10,
+        epoch: 1,
+        link: 0,
         state: Vec::new(),
     }
 }
@@ -75,8 +80,10 @@ pub fn groups(count: u32, size: u32) -> Vec<Group> {
     let mut random = stream(3, "test groups", &[]);
     prompts(count)
         .into_iter()
-        .map(|prompt| Group {
+        .zip(histories(count))
+        .map(|(prompt, history)| Group {
             prompt,
+            history,
             candidates: (0..size)
                 .map(|index| {
                     let p_yes = f64::from(random.random_range(0..=20_u32)) / 20.0;
@@ -121,6 +128,21 @@ pub fn metrics(nonunified: u64, understanding: u64) -> Vec<Metric> {
         Metric::new("nonunified", Share::of(nonunified, 600)),
         Metric::new("understanding_accuracy", Share::of(understanding, 600)),
     ]
+}
+
+/// What the gate of `set` decides.
+pub fn decide(
+    set: &StrategySet,
+    context: &CallContext,
+    before: &[Metric],
+    after: &[Metric],
+) -> Result<Reply<GateDecision>, CallError> {
+    let input = GateInput {
+        before,
+        after,
+        past: &past(),
+    };
+    set.quality_gates[0].strategy().decide(context, &input)
 }
 
 /// One past round.

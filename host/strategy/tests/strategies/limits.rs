@@ -2,11 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{bounds, context, file, groups, histories, load, metrics, past, prompts};
+use crate::common::{
+    bounds, context, decide as decide_on, file, groups, histories, load, metrics, past, prompts,
+    runtime,
+};
 use sc_core::choice::{FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::role::Role;
-use sc_strategy::{CallError, CallFailure, CurriculumInput, Limits, Reply, Runtime, StrategySet};
+use sc_strategy::{
+    CallError, CallFailure, CurriculumInput, Grants, Limits, NoServices, Reply, Runtime,
+    StrategyRequest, StrategySet, trial::StandIn,
+};
 
 const MISBEHAVING: &str = "tests/fixtures/plugins/misbehaving.wasm";
 
@@ -30,13 +36,16 @@ fn failure(role: Role, fault: &str) -> CallError {
                 bounds,
                 defaults,
             };
-            set.curriculum.strategy.plan(&context, &input).map(drop)
+            set.curriculum.strategy().plan(&context, &input).map(drop)
         }
-        Role::DataFilter => set.data_filter.strategy.filter(&context, &groups).map(drop),
+        Role::DataFilter => set.data_filters[0]
+            .strategy()
+            .filter(&context, &groups, &mut NoServices)
+            .map(drop),
         Role::PairSelection => set
             .pair_selection
-            .strategy
-            .select(&context, &groups, Objective::Dpo)
+            .strategy()
+            .select(&context, &groups, Objective::Dpo, &mut NoServices)
             .map(drop),
         Role::QualityGate => decide(&set, 3).map(drop),
     };
@@ -47,9 +56,7 @@ fn failure(role: Role, fault: &str) -> CallError {
 }
 
 fn decide(set: &StrategySet, round: u32) -> Result<Reply<GateDecision>, CallError> {
-    set.quality_gate
-        .strategy
-        .decide(&context(round), &metrics(300, 500), &metrics(200, 500))
+    decide_on(set, &context(round), &metrics(300, 500), &metrics(200, 500))
 }
 
 #[test]
@@ -89,12 +96,19 @@ fn no_invalid_answer_leaves_the_sandbox() {
         (
             Role::Curriculum,
             &[
-                ("unknown-prompt", "`plan.prompts[0].prompt` is 4294967295"),
+                ("unknown-prompt", "`plan.draws[0].prompt` is 4294967295"),
                 ("prompt-twice", "each prompt once"),
+                ("draw-and-replay", "each prompt once at epoch 1"),
+                ("replay-twice", "each prompt once at epoch 1"),
+                ("replay-late", "expected 1 to 1, the plan's epochs"),
+                (
+                    "unknown-objective",
+                    "`plan.objective` is `ppo`; expected one of dpo, sft",
+                ),
                 ("no-prompts", "at least one prompt"),
-                ("no-images", "plan.prompts[0].images"),
+                ("no-images", "plan.draws[0].images"),
                 ("too-many-images", "4097 images in all"),
-                ("weight-nan", "`plan.prompts[0].weight` is NaN"),
+                ("weight-nan", "`plan.draws[0].weight` is NaN"),
                 ("too-many-epochs", "`plan.epochs` is 9"),
                 ("rate-infinite", "learning-rate-scale"),
                 ("temperature-negative", "temperature` is -1"),
@@ -117,8 +131,12 @@ fn no_invalid_answer_leaves_the_sandbox() {
                 ("unknown-candidate", "`choices[0].rejected` is 1000"),
                 ("itself", "another candidate"),
                 ("weight-zero", "`choices[0].weight` is 0"),
+                ("weight-subnormal", "`choices[0].weight` is 5e-324"),
+                ("weight-negative-zero", "`choices[0].weight` is -0"),
                 ("target-for-dpo", "as the objective is dpo"),
-                ("too-many-choices", "1000 long"),
+                ("too-many-choices", "the same as one before it"),
+                ("pair-twice", "the same as one before it"),
+                ("unparsed-chosen", "whose answer could not be read"),
             ],
         ),
         (Role::QualityGate, &[("long-reason", "201 bytes long")]),
@@ -150,7 +168,8 @@ fn a_deadline_holds_inside_and_outside_of_host_calls() {
     .unwrap();
     for fault in ["endless", "endless-host-calls"] {
         let setting = format!("quality-gate.fault={fault}");
-        let set = StrategySet::load(&[file(MISBEHAVING)], &[setting], &runtime).unwrap();
+        let request = StrategyRequest::of(&[file(MISBEHAVING)], &[setting]);
+        let set = StrategySet::load(&request, &runtime).unwrap();
         let start = Instant::now();
         let error = decide(&set, 1).unwrap_err();
         assert!(
@@ -180,25 +199,23 @@ fn log_lines_beyond_the_cap_do_no_harm() {
 fn the_largest_valid_answer_passes_at_100_000_candidates() {
     let groups = groups(12_500, 8);
     let set = with_fault(Role::DataFilter, "full-answer");
-    let reply = set
-        .data_filter
-        .strategy
-        .filter(&context(1), &groups)
+    let reply = set.data_filters[0]
+        .strategy()
+        .filter(&context(1), &groups, &mut NoServices)
         .unwrap();
     assert_eq!(reply.answer.len(), 12_500);
     assert!(matches!(&reply.answer[9][3], FilterDecision::Drop(reason) if reason.len() == 200));
     // And a script has the memory for as many.
     let set = load(&["scripts/filter.rhai", "scripts/pairs.rhai"], &[]);
-    let reply = set
-        .data_filter
-        .strategy
-        .filter(&context(1), &groups)
+    let reply = set.data_filters[0]
+        .strategy()
+        .filter(&context(1), &groups, &mut NoServices)
         .unwrap();
     assert_eq!(reply.answer.len(), 12_500);
     let reply = set
         .pair_selection
-        .strategy
-        .select(&context(1), &groups, Objective::Dpo)
+        .strategy()
+        .select(&context(1), &groups, Objective::Dpo, &mut NoServices)
         .unwrap();
     assert!(reply.answer.len() > 5000);
 }
@@ -209,11 +226,7 @@ fn chance_depends_on_seed_round_and_role_alone() {
         let mut context = context(round);
         context.seed = seed;
         let set = with_fault(Role::QualityGate, "random");
-        let reply = set
-            .quality_gate
-            .strategy
-            .decide(&context, &[], &[])
-            .unwrap();
+        let reply = decide_on(&set, &context, &[], &[]).unwrap();
         match reply.answer {
             GateDecision::Keep { reason } => reason,
             other => panic!("{other:?}"),
@@ -225,4 +238,42 @@ fn chance_depends_on_seed_round_and_role_alone() {
     assert_ne!(first, reason(1, 2));
     let (a, b) = first.split_once(' ').unwrap();
     assert_ne!(a, b);
+}
+
+/// What a filter that asks the model is told when it asks what it must not.
+#[test]
+fn questions_are_checked_and_counted() {
+    const ASKING: &str = "tests/fixtures/plugins/misbehaving-asking.wasm";
+    let ask = |fault: &str, grant: &str| {
+        let request = StrategyRequest {
+            grants: Grants::parse(&[grant.to_owned()]).unwrap(),
+            ..StrategyRequest::of(&[file(ASKING)], &[format!("data-filter.fault={fault}")])
+        };
+        let set = StrategySet::load(&request, runtime()).unwrap();
+        let filter = set.data_filters[0].strategy();
+        filter.filter(&context(1), &groups(3, 4), &mut StandIn)
+    };
+    let usage = ask("none", "model:5").unwrap().usage;
+    assert_eq!((usage.questions, usage.questions_charged), (1, 1));
+    for (fault, expected) in [
+        ("ask-flood", "Quota(5)"),
+        ("ask-unknown", "no candidate 1000 in group 0"),
+        ("ask-unknown-group", "no candidate 0 in group 3"),
+        ("ask-nothing", "question 0: it is empty"),
+        ("ask-too-long", "2005 bytes long; expected at most 2000"),
+    ] {
+        let error = ask(fault, "model:5").unwrap_err().to_string();
+        assert!(error.contains(expected), "{fault}: {error}");
+    }
+    let error = ask("none", "data-filter.model:0").unwrap_err().to_string();
+    assert!(error.contains("Quota(0)"), "{error}");
+    // Without a grant it is not loaded at all.
+    let request = StrategyRequest::of(&[file(ASKING)], &[]);
+    let error = StrategySet::load(&request, runtime()).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "strategy `misbehaving-asking` wants the service `model`, which this run does not grant to it \
+         as data-filter"
+    );
+    assert!(error.hint().unwrap().contains("--grant model:500"));
 }

@@ -2,11 +2,15 @@
 
 use std::fs;
 
-use crate::common::{bounds, context, groups, histories, load, metrics, past, prompts, runtime};
+use crate::common::{
+    bounds, context, decide, groups, histories, load, metrics, past, prompts, runtime,
+};
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::plan::CurriculumDecision;
-use sc_strategy::{CallFailure, CurriculumInput, LoadError, StrategySet};
+use sc_strategy::{
+    CallFailure, CurriculumInput, LoadError, NoServices, StrategyRequest, StrategySet,
+};
 
 /// Loads the script `text`.
 fn script(text: &str, settings: &[&str]) -> Result<StrategySet, LoadError> {
@@ -14,7 +18,8 @@ fn script(text: &str, settings: &[&str]) -> Result<StrategySet, LoadError> {
     let path = directory.path().join("mine.rhai");
     fs::write(&path, text).unwrap();
     let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
-    StrategySet::load(&[path.to_str().unwrap().to_owned()], &settings, runtime())
+    let request = StrategyRequest::of(&[path.to_str().unwrap().to_owned()], &settings);
+    StrategySet::load(&request, runtime())
 }
 
 #[test]
@@ -25,9 +30,9 @@ fn the_filter_script_answers_like_the_builtin() {
         let builtin = load(&["builtin:verdict"], &[&setting]);
         let script = load(&["scripts/filter.rhai"], &[&setting]);
         let answer = |set: &StrategySet| {
-            set.data_filter
-                .strategy
-                .filter(&context(1), &groups)
+            set.data_filters[0]
+                .strategy()
+                .filter(&context(1), &groups, &mut NoServices)
                 .unwrap()
                 .answer
         };
@@ -43,8 +48,8 @@ fn the_pair_script_answers_like_the_builtin() {
     for objective in [Objective::Dpo, Objective::Sft] {
         let answer = |set: &StrategySet| {
             set.pair_selection
-                .strategy
-                .select(&context(1), &groups, objective)
+                .strategy()
+                .select(&context(1), &groups, objective, &mut NoServices)
                 .unwrap()
                 .answer
         };
@@ -57,11 +62,13 @@ fn the_pair_script_answers_like_the_builtin() {
 fn gate(set: &StrategySet, round: u32, state: &[u8], after: [u64; 2]) -> (GateDecision, Vec<u8>) {
     let mut context = context(round);
     context.state = state.to_vec();
-    let reply = set
-        .quality_gate
-        .strategy
-        .decide(&context, &metrics(300, 500), &metrics(after[0], after[1]))
-        .unwrap();
+    let reply = decide(
+        &set,
+        &context,
+        &metrics(300, 500),
+        &metrics(after[0], after[1]),
+    )
+    .unwrap();
     (reply.answer, reply.state)
 }
 
@@ -117,7 +124,7 @@ fn constants_are_parameters_and_seen_by_all_functions() {
             if nested != MARGIN + TWICE { throw "closure" }
             `${MARGIN} ${TIMES} ${ON} ${WORD} ${TWICE} ${LIST.len()}`
         }
-        fn quality_gate(before, after, context) { keep(inner()) }
+        fn quality_gate(input, context) { keep(inner()) }
     "#;
     assert_eq!(reason(text, &[]), "0.25 -3 true w 0.5 2");
     assert_eq!(
@@ -133,7 +140,7 @@ fn constants_are_parameters_and_seen_by_all_functions() {
         "1.0 7 false x y 2.0 2"
     );
     let set = script(text, &["quality-gate.times=7"]).unwrap();
-    let settings = serde_json::to_value(&set.quality_gate.identity.settings).unwrap();
+    let settings = serde_json::to_value(&set.quality_gates[0].identity().parameters).unwrap();
     assert_eq!(
         settings,
         serde_json::json!({"margin": 0.25, "times": 7, "on": true, "word": "w"})
@@ -147,20 +154,20 @@ fn constants_are_parameters_and_seen_by_all_functions() {
 fn a_parameter_does_not_change_a_local_variable_of_its_name() {
     let text = "const x = 1;
         fn other(x) { x }
-        fn quality_gate(before, after, context) { let x = 5; keep(`${x} ${other(6)}`) }";
+        fn quality_gate(input, context) { let x = 5; keep(`${x} ${other(6)}`) }";
     assert_eq!(reason(text, &["quality-gate.x=2"]), "5 6");
 }
 
 #[test]
 fn a_script_is_identified_by_its_file() {
     let set = load(&["scripts/filter.rhai"], &[]);
-    let identity = &set.data_filter.identity;
+    let identity = set.data_filters[0].identity();
     assert_eq!(identity.name, "filter");
-    assert_eq!(identity.source, "filter.rhai");
+    assert!(identity.source.ends_with("scripts/filter.rhai"));
     let digest = identity.digest.as_deref().unwrap();
     assert!(digest.starts_with("sha256:") && digest.len() == 71);
-    assert_eq!(set.quality_gate.identity.name, "builtin:no-harm");
-    assert_eq!(set.quality_gate.identity.digest, None);
+    assert_eq!(set.quality_gates[0].identity().name, "builtin:no-harm");
+    assert_eq!(set.quality_gates[0].identity().digest, None);
 }
 
 #[test]
@@ -178,17 +185,13 @@ fn errors_of_scripts_carry_line_and_column() {
         ("\"ppo\"", "or stop(reason), not \"ppo\""),
         ("", "not nothing"),
         ("drop(\"x\")", "not drop(reason)"),
-        ("keep(1)", "line 1, column 43: Function not found: keep"),
+        ("keep(1)", "line 1, column 35: Function not found: keep"),
         ("remember(0.0 / 0.0); keep(\"\")", "no finite number"),
         ("remember(|x| x); keep(\"\")", "cannot be kept"),
     ] {
-        let text = format!("fn quality_gate(before, after, context) {{ {body} }}");
+        let text = format!("fn quality_gate(input, context) {{ {body} }}");
         let set = script(&text, &[]).unwrap();
-        let error = set
-            .quality_gate
-            .strategy
-            .decide(&context(2), &[], &[])
-            .unwrap_err();
+        let error = decide(&set, &context(2), &[], &[]).unwrap_err();
         assert!(matches!(error.failure, CallFailure::Script(_)), "{error}");
         let message = error.to_string();
         assert!(message.contains(expected), "{body}: {message}");
@@ -202,23 +205,24 @@ fn a_script_fills_several_roles_and_plans_rounds() {
         const COUNT = 3;
         fn curriculum(input, context) {
             if context.round > 2 { return stop("enough"); }
-            let plan = [];
-            for history in input.histories {
-                if plan.len() < COUNT && history.attempts > 0 && history.accepted == 0 {
-                    plan.push(#{ prompt: history.prompt, images: 2, weight: 2, replayed: true });
+            let again = [];
+            for id in 0..input.prompts.len() {
+                let history = input.histories[id];
+                if again.len() < COUNT && history.attempts > 0 && history.accepted == 0 {
+                    again.push(#{ prompt: id, images: 2, weight: 2 });
                 }
             }
-            plan.push(input.prompts[0].id);
-            #{ prompts: plan, epochs: 1, sampling: #{ temperature: 0.5 } }
+            let draws = [input.prompts[0].id];
+            #{ draws: draws, replays: again, epochs: 1, sampling: #{ temperature: 0.5 } }
         }
         fn pair_selection(groups, objective, context) {
             [pair(0, 0, 1), pair(1, 1, 0, 0.5)]
         }
     "#;
     let set = script(text, &["curriculum.count=2"]).unwrap();
-    assert_eq!(set.pair_selection.identity.name, "mine");
-    assert_eq!(set.curriculum.identity.settings["count"], 2);
-    assert_eq!(set.pair_selection.identity.settings["count"], 3);
+    assert_eq!(set.pair_selection.identity().name, "mine");
+    assert_eq!(set.curriculum.identity().parameters["count"], 2);
+    assert_eq!(set.pair_selection.identity().parameters["count"], 3);
     let (prompts, histories, past) = (prompts(9), histories(9), past());
     let (bounds, defaults) = bounds(9);
     let input = CurriculumInput {
@@ -230,7 +234,7 @@ fn a_script_fills_several_roles_and_plans_rounds() {
     };
     let plan = |round| {
         set.curriculum
-            .strategy
+            .strategy()
             .plan(&context(round), &input)
             .unwrap()
             .answer
@@ -238,22 +242,19 @@ fn a_script_fills_several_roles_and_plans_rounds() {
     let CurriculumDecision::Round(round) = plan(1) else {
         panic!("stopped")
     };
-    let ids: Vec<(u32, u32, f64, bool)> = round
-        .prompts
-        .iter()
-        .map(|p| (p.prompt, p.images, p.weight, p.replayed))
+    let replays = round.replays.iter();
+    let replays: Vec<_> = replays
+        .map(|r| (r.prompt, r.images, r.weight, r.epoch))
         .collect();
-    assert_eq!(
-        ids,
-        [(1, 2, 2.0, true), (4, 2, 2.0, true), (0, 8, 1.0, false)]
-    );
+    assert_eq!(replays, [(1, 2, 2.0, 1), (4, 2, 2.0, 1)]);
+    assert_eq!((round.draws[0].prompt, round.draws[0].images), (0, 8));
     assert_eq!((round.epochs, round.sampling.temperature), (1, 0.5));
     assert_eq!(round.sampling.guidance, defaults.sampling.guidance);
     assert_eq!(plan(3), CurriculumDecision::Stop("enough".into()));
     let pairs = set
         .pair_selection
-        .strategy
-        .select(&context(1), &groups(2, 2), Objective::Dpo)
+        .strategy()
+        .select(&context(1), &groups(2, 2), Objective::Dpo, &mut NoServices)
         .unwrap();
     assert_eq!(
         pairs.answer[1],
@@ -268,7 +269,7 @@ fn a_script_fills_several_roles_and_plans_rounds() {
 
 #[test]
 fn scripts_share_the_random_sequence_of_their_call() {
-    let text = "fn quality_gate(before, after, context) {
+    let text = "fn quality_gate(input, context) {
         let a = random(); let b = random(10);
         if a < 0.0 || a >= 1.0 || b < 0 || b > 9 { throw \"range\" }
         keep(`${a} ${b}`)
@@ -283,8 +284,10 @@ fn the_script_of_the_page_on_strategies_runs() {
     let text = text.split("```").next().unwrap();
     let set = script(text, &["data-filter.min_margin=0.3"]).unwrap();
     let groups = groups(20, 4);
-    let filter = &set.data_filter.strategy;
-    let reply = filter.filter(&context(1), &groups).unwrap();
+    let filter = &set.data_filters[0].strategy();
+    let reply = filter
+        .filter(&context(1), &groups, &mut NoServices)
+        .unwrap();
     for (group, decisions) in groups.iter().zip(reply.answer) {
         for (candidate, decision) in group.candidates.iter().zip(decisions) {
             let undecided = (candidate.p_yes - 0.5).abs() < 0.3;
@@ -296,14 +299,11 @@ fn the_script_of_the_page_on_strategies_runs() {
 /// Asks `text` for a gate's decision; gives the failure and its hint.
 fn gate_failure(text: &str) -> (CallFailure, String) {
     let set = script(
-        &format!("fn quality_gate(before, after, context) {{ {text} }}"),
+        &format!("fn quality_gate(input, context) {{ {text} }}"),
         &[],
     )
     .unwrap();
-    let error = set
-        .quality_gate
-        .strategy
-        .decide(&context(1), &metrics(300, 500), &metrics(200, 500))
+    let error = decide(&set, &context(1), &metrics(300, 500), &metrics(200, 500))
         .map(drop)
         .unwrap_err();
     let hint = error.hint().unwrap();
@@ -325,7 +325,7 @@ fn what_scripts_cannot_have_is_named() {
     }
     for (text, expected) in [
         ("sleep(100); keep(\"x\")", "there is no clock"),
-        ("throw \"no figures\"", "line 1, column 43: no figures"),
+        ("throw \"no figures\"", "line 1, column 35: no figures"),
         ("keep(1 / 0)", "line 1"),
     ] {
         let (failure, hint) = gate_failure(text);
@@ -344,7 +344,7 @@ fn what_scripts_cannot_have_is_named() {
 
 #[test]
 fn a_mark_before_the_text_is_skipped() {
-    let text = "\u{feff}fn quality_gate(before, after, context) { keep(\"x\") }";
+    let text = "\u{feff}fn quality_gate(input, context) { keep(\"x\") }";
     assert!(script(text, &[]).is_ok());
 }
 

@@ -4,6 +4,7 @@ pub mod inspect;
 pub mod limits;
 pub mod list;
 pub mod new;
+pub mod test;
 
 use sc_strategy::{Grants, Limits, Requested, Runtime, StrategyRequest};
 
