@@ -10,6 +10,14 @@ if ! cmp -s requirements.txt .venv/installed.txt; then
   cp requirements.txt .venv/installed.txt
 fi
 
+# The same source does not give the same bytes again, and other bytes are compiled anew: so nothing
+# is built where nothing has changed.
+newer() { find src wit requirements.txt build.sh -type f ! -name '*.pyc' -newer "{{name}}.wasm"; }
+if [ -e "{{name}}.wasm" ] && [ -z "$(newer)" ]; then
+  echo "{{name}}.wasm is up to date"
+  exit 0
+fi
+
 # A strategy has no system beneath it: what Python asks of one is answered by stubs.
 .venv/bin/componentize-py --quiet -d wit -w project \
   componentize --stub-wasi -p src app -o "{{name}}.wasm"
