@@ -31,7 +31,12 @@ pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-        Runtime::with_cache_directory(Limits::default(), Some(cache)).unwrap()
+        // Enough for every test; an endless loop ends sooner than by default.
+        let limits = Limits {
+            fuel: 5_000_000_000,
+            ..Limits::default()
+        };
+        Runtime::with_cache_directory(limits, Some(cache)).unwrap()
     })
 }
 
