@@ -6,6 +6,7 @@
 //! candidate. Nothing stands there twice: what a pair selection was given is what the filters left,
 //! and the past of a round is what the rounds before it recorded.
 
+mod difference;
 mod replay;
 
 use std::fs;
@@ -24,7 +25,8 @@ use thiserror::Error;
 
 use crate::services::{ModelReply, Question};
 
-pub use replay::{Agreement, CategoryAgreement, Example, Replay, ReplayError, RoleReplay, replay};
+pub use difference::{Agreement, CategoryAgreement, Example, Replay, RoleReplay};
+pub use replay::{ReplayError, replay};
 
 const MAGIC: &[u8; 8] = b"scinputs";
 const FORMAT: u32 = 1;
