@@ -17,6 +17,9 @@ use crate::text::{is_blank, is_unseen};
 /// Longest reason that a strategy may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 200;
 
+/// Lowest temperature beside 0, which is greedy.
+pub const LOWEST_TEMPERATURE: f64 = 1e-3;
+
 /// An answer that breaks the contract.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("`{field}` is {value}; expected {expected}")]
@@ -152,11 +155,14 @@ pub fn plan(plan: &RoundPlan, bounds: &PlanBounds) -> Result<(), InvalidAnswer> 
         plan.learning_rate_scale,
         0.001..=100.0,
     )?;
-    in_range(
-        "plan.sampling.temperature",
-        plan.sampling.temperature,
-        0.0..=10.0,
-    )?;
+    // Logits are divided by the temperature: what is almost 0 would make them infinite.
+    if plan.sampling.temperature != 0.0 {
+        in_range(
+            "plan.sampling.temperature",
+            plan.sampling.temperature,
+            LOWEST_TEMPERATURE..=10.0,
+        )?;
+    }
     in_range(
         "plan.sampling.guidance",
         plan.sampling.guidance,

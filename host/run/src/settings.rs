@@ -2,6 +2,7 @@
 
 use sc_core::choice::Objective;
 use sc_core::plan::{PlanBounds, PlanDefaults, Sampling};
+use sc_core::validate::LOWEST_TEMPERATURE;
 use sc_train::{AdamWConfig, TrainSettings};
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,16 @@ impl RunSettings {
         }
         let finite = [
             ("guidance", self.sampling.guidance, 0.0..=100.0),
-            ("temperature", self.sampling.temperature, 0.0..=10.0),
+            (
+                "temperature",
+                self.sampling.temperature,
+                // 0 is greedy; what is almost 0 would make the logits infinite.
+                if self.sampling.temperature == 0.0 {
+                    0.0..=0.0
+                } else {
+                    LOWEST_TEMPERATURE..=10.0
+                },
+            ),
             (
                 "training.learning_rate",
                 self.training.learning_rate,

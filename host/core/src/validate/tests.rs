@@ -160,6 +160,11 @@ fn plans() {
         |plan| plan.learning_rate_scale = f64::NAN,
         "`plan.learning-rate-scale` is NaN; expected a number from 0.001 to 100",
     );
+    check(|plan| plan.sampling.temperature = 0.0, "accepted");
+    check(
+        |plan| plan.sampling.temperature = 5e-324,
+        "`plan.sampling.temperature` is 5e-324; expected a number from 0.001 to 10",
+    );
     check(
         |plan| plan.epochs = 5,
         "`plan.epochs` is 5; expected 1 to 4",

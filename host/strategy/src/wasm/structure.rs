@@ -9,7 +9,7 @@
 use std::fmt;
 
 use wasmparser::{
-    BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
+    BinaryReaderError, BlockType, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
     ComponentTypeRef, FunctionBody, Operator, Parser, Payload,
 };
 
@@ -49,6 +49,19 @@ pub enum Measure {
     LocalsByBlocks,
     /// Targets of all branches of one function.
     BranchTargets,
+    /// Parameters of one type of function.
+    Parameters,
+    /// Results of one type of function.
+    Results,
+    /// Blocks of one function that take parameters or give several results.
+    TypedBlocks,
+    /// Calls in one function.
+    Calls,
+    /// Operations of one function that become a loop or a long piece of code: indirect calls, and
+    /// what fills, copies and grows memories and tables.
+    LongOperations,
+    /// The same in all functions together.
+    AllLongOperations,
 }
 
 impl fmt::Display for Measure {
@@ -69,6 +82,16 @@ impl fmt::Display for Measure {
             Measure::LoopNesting => "loops inside one another in one function",
             Measure::LocalsByBlocks => "pairs of a local and a block of its function",
             Measure::BranchTargets => "branch targets in one function",
+            Measure::Parameters => "parameters in one type of function",
+            Measure::Results => "results in one type of function",
+            Measure::TypedBlocks => "blocks with parameters or several results in one function",
+            Measure::Calls => "calls in one function",
+            Measure::LongOperations => {
+                "indirect calls and operations on whole memories and tables in one function"
+            }
+            Measure::AllLongOperations => {
+                "indirect calls and operations on whole memories and tables"
+            }
         })
     }
 }
@@ -84,6 +107,9 @@ impl Measure {
                 | Measure::FunctionBlocks
                 | Measure::LoopNesting
                 | Measure::BranchTargets
+                | Measure::TypedBlocks
+                | Measure::Calls
+                | Measure::LongOperations
         )
     }
 
@@ -106,6 +132,14 @@ impl Measure {
             Measure::LoopNesting => 24,
             Measure::LocalsByBlocks => 8_000_000,
             Measure::BranchTargets => 20_000,
+            // The compiler's memory grows with the square of blocks times values; toolchains make no
+            // such blocks, and no function with more than one result.
+            Measure::Parameters => 64,
+            Measure::Results => 4,
+            Measure::TypedBlocks => 100,
+            Measure::Calls => 10_000,
+            Measure::LongOperations => 500,
+            Measure::AllLongOperations => 50_000,
         }
     }
 }
@@ -135,6 +169,7 @@ struct Count<'a> {
     code: u64,
     blocks: u64,
     locals_by_blocks: u64,
+    long_operations: u64,
 }
 
 impl Count<'_> {
@@ -162,7 +197,15 @@ impl Count<'_> {
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
             Payload::InstanceSection(section) => self.instances(section.count())?,
             Payload::ComponentInstanceSection(section) => self.instances(section.count())?,
-            Payload::TypeSection(section) => self.declarations(section.count())?,
+            Payload::TypeSection(section) => {
+                self.declarations(section.count())?;
+                // Types of garbage collection are refused when the component is compiled.
+                for function in section.into_iter_err_on_gc_types() {
+                    let Ok(function) = function else { break };
+                    self.within(Measure::Parameters, function.params().len() as u64)?;
+                    self.within(Measure::Results, function.results().len() as u64)?;
+                }
+            }
             Payload::ImportSection(section) => self.declarations(section.count())?,
             Payload::CoreTypeSection(section) => self.declarations(section.count())?,
             Payload::ComponentTypeSection(section) => self.declarations(section.count())?,
@@ -235,11 +278,15 @@ impl Count<'_> {
         // Whether each open block is a loop.
         let mut open = Vec::new();
         let (mut loops, mut blocks, mut targets) = (0_u64, 1_u64, 0_u64);
+        let (mut typed_blocks, mut calls, mut long_operations) = (0_u64, 0_u64, 0_u64);
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let operator = operators.read()?;
             match operator {
-                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                Operator::Block { blockty }
+                | Operator::Loop { blockty }
+                | Operator::If { blockty } => {
+                    typed_blocks += u64::from(matches!(blockty, BlockType::FuncType(_)));
                     let is_loop = matches!(operator, Operator::Loop { .. });
                     open.push(is_loop);
                     loops += u64::from(is_loop);
@@ -253,10 +300,28 @@ impl Count<'_> {
                     targets += 1;
                 }
                 Operator::BrTable { targets: table } => targets += u64::from(table.len()),
+                Operator::Call { .. } | Operator::ReturnCall { .. } => calls += 1,
+                Operator::CallIndirect { .. }
+                | Operator::ReturnCallIndirect { .. }
+                | Operator::MemoryGrow { .. }
+                | Operator::MemoryFill { .. }
+                | Operator::MemoryCopy { .. }
+                | Operator::MemoryInit { .. }
+                | Operator::TableGet { .. }
+                | Operator::TableSet { .. }
+                | Operator::TableGrow { .. }
+                | Operator::TableFill { .. }
+                | Operator::TableCopy { .. }
+                | Operator::TableInit { .. } => long_operations += 1,
                 _ => {}
             }
         }
         self.within(Measure::BranchTargets, targets)?;
+        self.within(Measure::TypedBlocks, typed_blocks)?;
+        self.within(Measure::Calls, calls)?;
+        self.within(Measure::LongOperations, long_operations)?;
+        self.long_operations += long_operations;
+        self.within(Measure::AllLongOperations, self.long_operations)?;
         self.blocks += blocks;
         self.within(Measure::FunctionBlocks, blocks)?;
         self.within(Measure::Blocks, self.blocks)?;
@@ -281,6 +346,7 @@ pub(crate) fn check(path: &str, bytes: &[u8], limits: &Limits) -> Result<(), Loa
         code: 0,
         blocks: 0,
         locals_by_blocks: 0,
+        long_operations: 0,
     };
     Parser::new(0)
         .parse_all(bytes)
@@ -377,6 +443,26 @@ mod tests {
             &format!("(component (core module {}))", pairs.repeat(3)),
             "pairs of a local and a block",
         );
+        let values = "i32 ".repeat(65);
+        refused(
+            &format!("(component (core module (type (func (param {values})))))"),
+            "65 parameters in one type of function",
+        );
+        refused(
+            "(component (core module (type (func (result i32 i32 i32 i32 i32)))))",
+            "5 results in one type of function",
+        );
+        refused(
+            &function(
+                &"(i32.const 0) (if (param i32) (then drop) (else drop)) "
+                    .repeat(101)
+                    .replace("(if", "(i32.const 1) (if"),
+            ),
+            "101 blocks with parameters or several results",
+        );
+        refused(&function(&"(call 0)".repeat(10_001)), "10001 calls");
+        let grow = "(drop (memory.grow (i32.const 0)))".repeat(501);
+        refused(&function(&grow), "501 indirect calls and operations");
         let blocks = "(block)".repeat(12_001);
         refused(
             &function(&blocks),

@@ -26,7 +26,7 @@ fn failure(role: Role, fault: &str) -> CallError {
     let set = with_fault(role, fault);
     let context = context(3);
     let mut groups = groups(3, 4);
-    groups[0].candidates[1].verdict = Verdict::Unparsed;
+    groups[0].candidates[2].verdict = Verdict::Unparsed;
     let result = match role {
         Role::Curriculum => {
             let (prompts, histories, past) = (prompts(9), histories(9), past());

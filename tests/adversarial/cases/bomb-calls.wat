@@ -1,0 +1,4 @@
+;; beside: gate-answers
+(core module (func $f) (func
+;; repeat: 20000 (call $f) 
+))
