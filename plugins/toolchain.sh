@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds or makes a Rust compiler that builds strategies, and prints what to source.
 #
-#   usage:  . "$(plugins/toolchain.sh [DIR])"
+#   usage:  . "$(toolchain.sh [DIR])"
 #
 # A strategy needs std for wasm32-unknown-unknown and the linker wasm-component-ld, which turns
 # what is linked into a component. Where rustup has the target, nothing is made; otherwise
@@ -9,8 +9,8 @@
 #   rustup target add wasm32-unknown-unknown
 #
 # is the short way. Where that cannot download, this makes an equivalent from Debian's rustc-web
-# package and the library source that belongs to it, unpacked in DIR (default: plugins/target/toolchain)
-# without installing anything. That takes a few minutes once.
+# package and the library source that belongs to it, unpacked in DIR (default: target/toolchain
+# beside this file) without installing anything. That takes a few minutes once.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=wasm32-unknown-unknown
@@ -29,7 +29,7 @@ wasm_ld=$(dirname "$linker")/gcc-ld/wasm-ld
 # $1: the compiler
 write_env() {
   cat > "$env" <<EOF
-# Made by plugins/toolchain.sh.
+# Made by toolchain.sh.
 unset RUSTFLAGS RUSTC_BOOTSTRAP RUSTC_WRAPPER
 export RUSTC=$1
 export CARGO_BUILD_TARGET=$target

@@ -161,7 +161,7 @@ struct Unfinished {
 
 impl Unfinished {
     fn beside(folder: &Path) -> anyhow::Result<Unfinished> {
-        let name = folder.display();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let path = folder.with_file_name(format!(".{name}.new-{}", std::process::id()));
         fs::create_dir(&path).with_context(|| cannot_write(folder))?;
         Ok(Unfinished { path })
