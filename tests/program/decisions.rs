@@ -45,6 +45,16 @@ fn a_run_that_a_strategy_stopped_goes_on_with_another_one_as_if_nothing_had_been
         "{}",
         stopped.stderr
     );
+    // What cannot go on changes nothing.
+    let before = files(&folder.path().join("out"));
+    let other_seed = ["run", "--resume", "out", "--seed", "9"];
+    let refused = sc_host(folder.path(), &other_seed);
+    assert!(
+        refused.stderr.contains("its seed is 0, not 9"),
+        "{}",
+        refused.stderr
+    );
+    assert!(files(&folder.path().join("out")) == before);
     let resumed = [
         "run",
         "--json",

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{Tensor, safetensors};
 use sc_core::history::PromptHistory;
 use sc_core::metrics::RoundMetrics;
 use sc_model::UnifiedModel;
@@ -20,7 +20,9 @@ use crate::ask::StateOwner;
 use crate::error::RunError;
 use crate::evaluation::Evaluation;
 use crate::event::Cost;
+use crate::settings::RunSettings;
 use crate::store::RunStore;
+use crate::task::Task;
 
 const FOLDER: &str = "checkpoints";
 const MEMORY: &str = "memory.json";
@@ -59,11 +61,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The last one of a run.
+    /// The last one of a run, if it goes with the model that the run began with, the settings and
+    /// the task.
     ///
     /// # Errors
-    /// When there is none, or it is damaged.
-    pub fn load(store: &RunStore, device: &Device) -> Result<Checkpoint, RunError> {
+    /// When there is none, it is damaged, or it does not go with them.
+    pub fn load(
+        store: &RunStore,
+        model: &dyn UnifiedModel,
+        settings: &RunSettings,
+        task: &dyn Task,
+    ) -> Result<Checkpoint, RunError> {
         let failed = |problem: String| RunError::Checkpoint {
             path: store.root().to_owned(),
             problem,
@@ -76,12 +84,26 @@ impl Checkpoint {
             let damaged = |error: &dyn std::fmt::Display| {
                 failed(format!("`{}` is damaged: {error}", path.display()))
             };
-            safetensors::load(&path, device).map_err(|error| damaged(&error))
+            safetensors::load(&path, model.device()).map_err(|error| damaged(&error))
         };
         let path = folder.join(MEMORY);
         let text = fs::read(&path).map_err(RunError::io("read", &path))?;
         let memory: Memory = serde_json::from_slice(&text)
             .map_err(|error| failed(format!("`{}` is damaged: {error}", path.display())))?;
+        if memory.seed != settings.seed {
+            return Err(failed(format!(
+                "its seed is {}, not {}",
+                memory.seed, settings.seed
+            )));
+        }
+        if memory.histories.len() != task.training_prompts().len() {
+            return Err(failed("it has other training prompts".into()));
+        }
+        if memory.base != digest(model)? {
+            return Err(failed(
+                "it began with another model than the one given now".into(),
+            ));
+        }
         Ok(Checkpoint {
             weights: read(WEIGHTS)?.into_iter().collect(),
             optimizer: AdamWState {

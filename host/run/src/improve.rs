@@ -197,7 +197,6 @@ impl<'a> Run<'a> {
     fn begin_anew(&mut self) -> Result<(), RunError> {
         self.store.write_run_inputs(&RunInputs {
             seed: self.settings.seed,
-            rounds: self.settings.rounds,
             prompts: self.task.training_prompts().to_vec(),
         })?;
         self.current = self.evaluate_briefly()?;
@@ -224,19 +223,6 @@ impl<'a> Run<'a> {
             weights,
             optimizer,
         } = checkpoint;
-        let failed = |problem: &str| RunError::Checkpoint {
-            path: self.store.root().to_owned(),
-            problem: problem.to_owned(),
-        };
-        if memory.base != self.base {
-            return Err(failed("it began with another model than the one given now"));
-        }
-        if memory.seed != self.settings.seed {
-            return Err(failed("its seed is another one"));
-        }
-        if memory.histories.len() != self.histories.len() {
-            return Err(failed("it has other training prompts"));
-        }
         self.model.parameters().replace(&weights)?;
         self.trainer.restore(&optimizer)?;
         self.histories = memory.histories;
@@ -299,6 +285,7 @@ impl<'a> Run<'a> {
         self.epoch = 1;
         self.inputs = RoundInputs {
             round,
+            rounds: self.settings.rounds,
             last: self.past.last().cloned(),
             ..RoundInputs::default()
         };

@@ -33,6 +33,8 @@ use crate::error::RunError;
 
 /// The file that every run writes first.
 pub(crate) const LEDGER: &str = "ledger.jsonl";
+/// The resolved configuration.
+pub const CONFIG: &str = "config.toml";
 /// An object a round.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 const NOT_EMPTY: &str = "is not empty";
@@ -361,13 +363,20 @@ impl RunStore {
         crate::checkpoint::exists(self)
     }
 
-    /// Gives a file another name, so that it is not replaced.
+    /// Gives the configuration of a run that goes on another name, so that it is not replaced:
+    /// `config.1.toml` and so on, oldest first.
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub fn keep_as(&self, name: &str, other: &str) -> Result<(), RunError> {
-        let path = self.path(name);
-        fs::rename(&path, self.path(other)).map_err(RunError::io("rename", path))
+    pub fn keep_configuration(&self) -> Result<(), RunError> {
+        let path = self.path(CONFIG);
+        let kept = (1_u32..)
+            .map(|number| self.path(&format!("config.{number}.toml")))
+            .find(|place| !place.exists());
+        match kept {
+            Some(place) => fs::rename(&path, place).map_err(RunError::io("rename", path)),
+            None => Ok(()),
+        }
     }
 
     /// Writes `value` as a file with one JSON object.

@@ -233,11 +233,6 @@ impl StrategySet {
             .chain(gates.map(|identity| (Role::QualityGate, identity)))
             .collect()
     }
-
-    /// How the gates' answers become one.
-    pub fn gate_combinator(&self) -> Option<GateCombinator> {
-        self.request.combine_gates
-    }
 }
 
 fn takes_several(role: Role, combine_gates: Option<GateCombinator>) -> bool {

@@ -8,7 +8,7 @@ use sc_run::Checkpoint;
 use sc_run::event::{Summary, Watcher};
 use sc_run::improve::{Ingredients, improve};
 use sc_run::settings::RunSettings;
-use sc_run::store::RunStore;
+use sc_run::store::{CONFIG, RunStore};
 use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{Runtime, StrategySet};
 use sc_world::PICTURE_SIZE;
@@ -31,14 +31,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .map(RunStore::open)
         .transpose()?;
     let model = model_choice::load(configuration.model.as_deref())?;
-    let checkpoint = resumed
-        .as_ref()
-        .map(|store| Checkpoint::load(store, model.device()))
-        .transpose()?;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;
     let task = TinyWorld::new();
     check_fit(&configuration.settings, &model, &task)?;
+    let checkpoint = resumed
+        .as_ref()
+        .map(|store| Checkpoint::load(store, &model, &configuration.settings, &task))
+        .transpose()?;
     if let Some(checkpoint) = &checkpoint {
         check_rounds(checkpoint.round(), &configuration.settings)?;
     }
@@ -47,12 +47,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         (None, Some(out)) => RunStore::create(out)?,
         (None, None) => RunStore::create_numbered(Path::new("runs"))?,
     };
-    if let Some(checkpoint) = &checkpoint {
-        let before = format!("config.until-round-{:05}.toml", checkpoint.round());
-        store.keep_as("config.toml", &before)?;
+    if checkpoint.is_some() {
+        store.keep_configuration()?;
     }
     let text = configuration.to_toml(task.name(), &strategies)?;
-    store.write("config.toml", text.as_bytes())?;
+    store.write(CONFIG, text.as_bytes())?;
     let ingredients = Ingredients {
         model: &model as &dyn UnifiedModel,
         task: &task,

@@ -37,8 +37,6 @@ const FOLDER: &str = "inputs";
 pub struct RunInputs {
     /// The run's seed.
     pub seed: u64,
-    /// How many rounds the run had at most.
-    pub rounds: u32,
     /// The table of training prompts.
     pub prompts: Vec<Prompt>,
 }
@@ -49,6 +47,8 @@ pub struct RunInputs {
 pub struct RoundInputs {
     /// The round, from 1.
     pub round: u32,
+    /// How many rounds the run was to have at most; it may have gone on for more later.
+    pub rounds: u32,
     /// The figures of the round before it.
     pub last: Option<RoundMetrics>,
     /// The plan.

@@ -75,6 +75,7 @@ pub fn replay(
         set,
         roles,
         inputs: &inputs,
+        rounds: 0,
         states: HashMap::new(),
         past: Vec::new(),
         outcome: Replay::default(),
@@ -96,6 +97,8 @@ struct Replayer<'a> {
     set: &'a StrategySet,
     roles: &'a [Role],
     inputs: &'a RunInputs,
+    /// How many rounds the run was to have, as of the round that is replayed.
+    rounds: u32,
     states: HashMap<(Role, u32), Vec<u8>>,
     past: Vec<RoundMetrics>,
     outcome: Replay,
@@ -108,6 +111,7 @@ impl Replayer<'_> {
 
     fn round(&mut self, round: RoundInputs, file: &Path) -> Result<(), ReplayError> {
         self.outcome.rounds += 1;
+        self.rounds = round.rounds;
         self.past.extend(round.last.clone());
         let unknown_prompt = || ReplayError::Inconsistent {
             path: file.to_owned(),
@@ -152,7 +156,7 @@ impl Replayer<'_> {
         CallContext {
             seed: self.inputs.seed,
             round,
-            rounds: self.inputs.rounds,
+            rounds: self.rounds,
             epoch,
             link,
             state: self.states.get(&(role, link)).cloned().unwrap_or_default(),
