@@ -41,7 +41,11 @@ for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
   flags+=" --remap-path-prefix=${crates%/}=/crates"
 done
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=$flags
-( cd "$here" && cargo build -q --release --locked --lib --examples )
+(
+  cd "$here"
+  cargo build -q --release --locked --lib --examples
+  cargo rustc -q --release --locked -p rhai-interpreter --lib --crate-type cdylib
+)
 
 status=0
 # $1: path of what was built, without its ending; $2: where it is committed

@@ -97,7 +97,7 @@ fn of_module(directory: &Path, mut module: Vec<u8>, world: &str) -> Result<Vec<u
     let found = resolve
         .select_world(&[own], Some(world))
         .or_else(|_| resolve.select_world(&[contract], Some(world)))?;
-    embed_component_metadata(&mut module, &resolve, found, StringEncoding::UTF8)?;
+    embed_component_metadata(&mut module, &resolve, found, StringEncoding::UTF8, false)?;
     // What is not valid is for the host to find out.
     ComponentEncoder::default()
         .validate(false)

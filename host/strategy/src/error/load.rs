@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_core::role::Role;
+use semver::Version;
 use thiserror::Error;
 
 use super::call::CallFailure;
@@ -145,6 +146,15 @@ pub enum LoadError {
         path: String,
         /// The cap.
         limit: Duration,
+    },
+    /// A component that took too long to compile is still worked on.
+    #[error(
+        "strategy `{path}` is not compiled: the compiler is still at work on a component that took \
+         too long"
+    )]
+    CompilerBusy {
+        /// The path, as given.
+        path: String,
     },
     /// Built against a version of the contract that this program does not know.
     #[error(
@@ -340,6 +350,7 @@ impl LoadError {
             | LoadError::CompileTime { .. } => {
                 "build it with link-time optimisation, so that unused code is left out".into()
             }
+            LoadError::CompilerBusy { .. } => "try it again later".into(),
             LoadError::TooMuch { measure, .. } if measure.is_of_one_function() => {
                 "split its largest function, or build it with less inlining".into()
             }
@@ -347,10 +358,15 @@ impl LoadError {
                 "make it of one core module, as `wit-bindgen` does; `plugins/curriculum` is an example"
                     .into()
             }
-            LoadError::UnknownVersion { .. } => {
-                "build it against a version that this program speaks (`wit/`), or take the program that \
-                 it was built for"
-                    .into()
+            LoadError::UnknownVersion {
+                found, supported, ..
+            } => {
+                let newer = if is_newer(found, supported) {
+                    "take a newer sc-host, or "
+                } else {
+                    ""
+                };
+                format!("{newer}build it against a version that this program speaks (`wit/`)")
             }
             LoadError::MixedVersions { .. } => {
                 "build it against one version alone: `wit/` has a folder for each".into()
@@ -399,4 +415,12 @@ impl LoadError {
             LoadError::Sandbox(_) => return None,
         })
     }
+}
+
+/// Whether the version `found` comes after all that are `supported`, a list with commas.
+fn is_newer(found: &str, supported: &str) -> bool {
+    let known = supported
+        .split(", ")
+        .filter_map(|version| Version::parse(version).ok());
+    Version::parse(found).is_ok_and(|found| known.max().is_some_and(|known| found > known))
 }

@@ -5,29 +5,38 @@
 //! user may read. A file is named by the digest of the component and all that its compiled form
 //! depends on, so that what was compiled for one is never taken for another.
 //! A cache that cannot be read or written costs the time to compile, and nothing else.
+//!
+//! The code is mapped from its file after the tag was compared, since a copy takes longer than all
+//! the rest. Who could change the file in between could read the key as well: the folder must be
+//! one that only its owner writes to.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use etcetera::BaseStrategy;
-use hmac::digest::KeyInit;
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 
+/// How much is kept: some hundred Rust strategies, or a dozen that bring a whole interpreter.
+const KEPT_BYTES: u64 = 512 << 20;
+/// A use is noted in the file's time only when the last one is this far back.
+const USE_NOTED_AFTER: Duration = Duration::from_secs(3600);
+
 /// Where compiled code is kept.
 pub(crate) struct Cache {
     directory: PathBuf,
+    /// Beyond as many bytes, what was not used for longest goes.
+    kept_bytes: u64,
 }
 
-/// Feeds what [`Hash`] describes to SHA-256.
-struct HashTo(Sha256);
+/// Feeds what [`Hash`] describes to BLAKE3.
+struct HashTo(blake3::Hasher);
 
 impl Hasher for HashTo {
     fn write(&mut self, bytes: &[u8]) {
@@ -48,23 +57,20 @@ impl Cache {
     }
 
     pub(crate) fn in_directory(directory: PathBuf) -> Cache {
-        Cache { directory }
+        Cache {
+            directory,
+            kept_bytes: KEPT_BYTES,
+        }
     }
 
     /// The file for `component`, named by its bytes and all that its compiled form depends on: the
     /// runtime's version, its settings and the machine.
     fn file(&self, engine: &Engine, component: &[u8]) -> PathBuf {
-        let mut hasher = HashTo(Sha256::new());
-        hasher.0.update(Sha256::digest(component));
+        let mut hasher = HashTo(blake3::Hasher::new());
+        hasher.0.update(blake3::hash(component).as_bytes());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        let name: String = hasher
-            .0
-            .finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        self.directory.join(format!("{name}.cwasm"))
+        let name = hasher.0.finalize().to_hex();
+        self.directory.join(format!("{}.{EXTENSION}", &name[..32]))
     }
 
     /// The compiled form of `component`, if this program left it here.
@@ -73,23 +79,29 @@ impl Cache {
         let file = self.file(engine, component);
         let bytes = read(&file).ok()?;
         let (code, found) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
-        if tag(&key, &file, code).verify_slice(found).is_err() {
+        let found: [u8; TAG_BYTES] = found.try_into().ok()?;
+        // This comparison takes the same time wherever the two differ.
+        if tag(&key, &file, code) != blake3::Hash::from_bytes(found) {
             tracing::debug!("`{}` is not what was stored there", file.display());
             return None;
         }
+        note_use(&file);
         #[expect(
             unsafe_code,
             reason = "the tag shows that this program serialised the code itself"
         )]
-        // SAFETY: `code` is what `Component::serialize` gave: the tag over it was made with a key
-        // that only this user can read.
-        let component = unsafe { Component::deserialize(engine, code) };
+        // SAFETY: the file begins with what `Component::serialize` gave: the tag over it was made
+        // with a key that only this user can read, and no other user can write where it lies.
+        let component = unsafe { Component::deserialize_file(engine, &file) };
         component.ok()
     }
 
     /// Keeps the compiled form of `component`, if that is possible.
     pub(crate) fn store(&self, engine: &Engine, component: &[u8], compiled: &Component) {
-        if let Err(error) = self.try_store(engine, component, compiled) {
+        let stored = self
+            .try_store(engine, component, compiled)
+            .and_then(|file| self.prune(&file));
+        if let Err(error) = stored {
             tracing::debug!(
                 "compiled code is not kept in `{}`: {error}",
                 self.directory.display()
@@ -97,25 +109,64 @@ impl Cache {
         }
     }
 
-    fn try_store(&self, engine: &Engine, component: &[u8], compiled: &Component) -> io::Result<()> {
+    fn try_store(
+        &self,
+        engine: &Engine,
+        component: &[u8],
+        compiled: &Component,
+    ) -> io::Result<PathBuf> {
         let key = self.key()?;
         let file = self.file(engine, component);
         let code = compiled.serialize().map_err(io::Error::other)?;
         // Readers see the whole file or none of it.
-        let mut temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
+        let mut temporary = self.temporary()?;
         temporary.write_all(&code)?;
-        temporary.write_all(&tag(&key, &file, &code).finalize().into_bytes())?;
-        temporary.persist(file)?;
+        temporary.write_all(tag(&key, &file, &code).as_bytes())?;
+        temporary.persist(&file)?;
+        Ok(file)
+    }
+
+    /// A file in the making, named so that [`Self::prune`] finds what a killed run has left.
+    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new()
+            .suffix(&format!(".{EXTENSION}"))
+            .tempfile_in(&self.directory)
+    }
+
+    /// Removes what was not used for longest until no more than [`Self::kept_bytes`] are left, but
+    /// never `fresh`. Whoever has removed code mapped goes on with it.
+    fn prune(&self, fresh: &Path) -> io::Result<()> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path.extension() == Some(EXTENSION.as_ref()) && path != fresh {
+                // Another run may have removed it by now.
+                if let Ok(metadata) = fs::symlink_metadata(&path) {
+                    let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    found.push((used, metadata.len(), path));
+                }
+            }
+        }
+        found.sort();
+        let mut kept = fs::metadata(fresh)?.len();
+        for (_, bytes, path) in found.into_iter().rev() {
+            kept = kept.saturating_add(bytes);
+            if kept > self.kept_bytes {
+                // What cannot be removed takes room, and nothing else.
+                let _ = fs::remove_file(path);
+            }
+        }
         Ok(())
     }
 
     /// The user's key, made when there is none.
     fn key(&self) -> io::Result<[u8; KEY_BYTES]> {
         fs::create_dir_all(&self.directory)?;
+        permissions::check_directory(&self.directory)?;
         let file = self.directory.join("key");
         match read(&file) {
             Ok(bytes) => {
-                only_for_user(&file)?;
+                permissions::check_key(&file)?;
                 bytes
                     .try_into()
                     .map_err(|_| io::Error::other("the key is damaged"))
@@ -125,7 +176,7 @@ impl Cache {
                 getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
                 // A temporary file is readable for its owner alone, and a key that another run
                 // has made in the meantime is not replaced.
-                let mut temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
+                let mut temporary = self.temporary()?;
                 temporary.write_all(&key)?;
                 temporary.persist_noclobber(&file)?;
                 Ok(key)
@@ -134,6 +185,8 @@ impl Cache {
         }
     }
 }
+
+const EXTENSION: &str = "cwasm";
 
 /// The whole of a regular file. (Opening a pipe would wait for its other end.)
 fn read(file: &Path) -> io::Result<Vec<u8>> {
@@ -144,33 +197,68 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Refuses a key that others can read or replace.
+/// Gives a file that is used the present time, for [`Cache::prune`].
+fn note_use(file: &Path) {
+    let long_ago = |file: &File| -> io::Result<bool> {
+        let age = file.metadata()?.modified()?.elapsed();
+        Ok(age.is_ok_and(|age| age >= USE_NOTED_AFTER))
+    };
+    if let Ok(file) = File::options().append(true).open(file)
+        && long_ago(&file).unwrap_or(false)
+    {
+        // A cache that cannot be written is used all the same.
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
+/// Refuses a key that others can read or replace, and a folder in which they can replace files.
 #[cfg(unix)]
-fn only_for_user(file: &Path) -> io::Result<()> {
+mod permissions {
     use std::os::unix::fs::MetadataExt;
-    const OTHERS: u32 = 0o077;
-    if fs::symlink_metadata(file)?.mode() & OTHERS == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::other("the key is not for its owner alone"))
+    use std::path::Path;
+    use std::{fs, io};
+
+    pub(super) fn check_key(file: &Path) -> io::Result<()> {
+        let open = fs::symlink_metadata(file)?.mode() & 0o077;
+        refuse_if(open != 0, "the key is not for its owner alone")
+    }
+
+    pub(super) fn check_directory(directory: &Path) -> io::Result<()> {
+        let writable = fs::metadata(directory)?.mode() & 0o022;
+        refuse_if(writable != 0, "others can write there")
+    }
+
+    fn refuse_if(refused: bool, reason: &str) -> io::Result<()> {
+        if refused {
+            Err(io::Error::other(reason))
+        } else {
+            Ok(())
+        }
     }
 }
 
 #[cfg(not(unix))]
-fn only_for_user(_file: &Path) -> io::Result<()> {
-    Ok(())
+mod permissions {
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn check_key(_file: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn check_directory(_directory: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// The tag of `code` in `file`, to be made or compared.
-fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> Hmac<Sha256> {
+/// The tag of `code` in `file`.
+fn tag(key: &[u8; KEY_BYTES], file: &Path, code: &[u8]) -> blake3::Hash {
     let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-    // A key shorter than a block counts as filled with zeros.
-    let mut block = [0; 64];
-    block[..KEY_BYTES].copy_from_slice(key);
+    let mut hasher = blake3::Hasher::new_keyed(key);
     // The hash gives the name one length, so that it cannot run into the code.
-    <Hmac<Sha256> as KeyInit>::new(&block.into())
-        .chain_update(Sha256::digest(name))
-        .chain_update(code)
+    hasher.update(blake3::hash(name).as_bytes());
+    hasher.update(code);
+    hasher.finalize()
 }
 
 #[cfg(test)]
@@ -227,6 +315,42 @@ mod tests {
         let key = cache.directory.join("key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(cache.load(&engine, &bytes).is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_directory, cache, engine, bytes) = stored();
+        fs::set_permissions(&cache.directory, fs::Permissions::from_mode(0o775)).unwrap();
+        assert!(cache.load(&engine, &bytes).is_none());
+        fs::set_permissions(&cache.directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(cache.load(&engine, &bytes).is_some());
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let (_directory, mut cache, engine, bytes) = stored();
+        let of_hours_ago = |file: &Path, hours: u64| {
+            let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+            let file = File::options().append(true).open(file).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let used = cache.file(&engine, &bytes);
+        let size = fs::metadata(&used).unwrap().len();
+        let unused = cache.directory.join(format!("unused.{EXTENSION}"));
+        fs::write(&unused, vec![0; size as usize]).unwrap();
+        of_hours_ago(&used, 9);
+        of_hours_ago(&unused, 8);
+        assert!(cache.load(&engine, &bytes).is_some());
+
+        let other = wat::parse_str("(component)").unwrap();
+        cache.kept_bytes = 2 * size;
+        cache.store(&engine, &other, &Component::new(&engine, &other).unwrap());
+        assert!(cache.load(&engine, &bytes).is_some());
+        assert!(cache.load(&engine, &other).is_some());
+        assert!(!unused.exists());
+        assert!(cache.directory.join("key").exists());
     }
 
     /// Reading them would wait for somebody to write.

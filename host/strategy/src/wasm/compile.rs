@@ -1,6 +1,7 @@
 //! The engine, and compiling components within a time limit.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, LoadError> {
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
-        .wasm_backtrace_max_frames(None);
+        // Nobody is shown where in the compiled code a strategy failed.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false);
     let engine = Engine::new(&config).map_err(|error| LoadError::Sandbox(format!("{error:#}")))?;
     let ticked = engine.weak();
     thread::Builder::new()
@@ -49,33 +53,67 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, LoadError> {
     Ok(engine)
 }
 
-/// Compiles `bytes`, which [`super::inspect::check_bytes`] has passed.
+/// Compiles one component at a time.
 ///
-/// # Errors
-/// When they are not valid, or not compiled in time. The compiler cannot be interrupted, so in the
-/// second case its thread goes on until the program ends, which is what a load error leads to.
-pub(crate) fn compile(
-    path: &str,
-    engine: &Engine,
-    bytes: Vec<u8>,
-    limit: Duration,
-) -> Result<Component, LoadError> {
-    let (sender, receiver) = mpsc::channel();
-    let compiling = engine.clone();
-    thread::Builder::new()
-        .name("strategy compiler".into())
-        .spawn(move || {
-            // Nobody listens any more once the limit has passed.
-            let _ = sender.send(Component::new(&compiling, bytes));
-        })
-        .map_err(|error| LoadError::Sandbox(error.to_string()))?;
-    match receiver.recv_timeout(limit) {
-        Ok(compiled) => {
-            compiled.map_err(|error| LoadError::malformed(path, &format_args!("{error:#}")))
+/// The compiler cannot be interrupted: where it takes too long, its thread goes on after the
+/// component was refused. Nothing else is compiled until it ends, so that a file that is replaced
+/// again and again during a run cannot make the host compile more and more at once.
+#[derive(Default)]
+pub(crate) struct Compiler {
+    turn: Mutex<()>,
+    /// Whether a thread works, on what is waited for or on what was refused.
+    works: Arc<AtomicBool>,
+}
+
+/// Says that a thread works, until it ends, be it by a panic.
+struct Working(Arc<AtomicBool>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Compiler {
+    /// Compiles `bytes`, which [`super::inspect::check_bytes`] has passed.
+    ///
+    /// # Errors
+    /// When they are not valid or not compiled in time, and while a component that was not compiled
+    /// in time is still worked on.
+    pub(crate) fn compile(
+        &self,
+        path: &str,
+        engine: &Engine,
+        bytes: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Component, LoadError> {
+        // The lock guards nothing that a panic could leave half done.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.works.swap(true, Ordering::Acquire) {
+            return Err(LoadError::CompilerBusy {
+                path: path.to_owned(),
+            });
         }
-        Err(_) => Err(LoadError::CompileTime {
-            path: path.to_owned(),
-            limit,
-        }),
+        let working = Working(Arc::clone(&self.works));
+        let (sender, receiver) = mpsc::channel();
+        let compiling = engine.clone();
+        thread::Builder::new()
+            .name("strategy compiler".into())
+            .spawn(move || {
+                let compiled = Component::new(&compiling, bytes);
+                drop(working);
+                // Nobody listens any more once the limit has passed.
+                let _ = sender.send(compiled);
+            })
+            .map_err(|error| LoadError::Sandbox(error.to_string()))?;
+        match receiver.recv_timeout(limit) {
+            Ok(compiled) => {
+                compiled.map_err(|error| LoadError::malformed(path, &format_args!("{error:#}")))
+            }
+            Err(_) => Err(LoadError::CompileTime {
+                path: path.to_owned(),
+                limit,
+            }),
+        }
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use super::cache::Cache;
-use super::compile;
+use super::compile::{self, Compiler};
 use super::guest::{Guest, Prepared, Program};
 use super::inspect;
 use crate::error::LoadError;
@@ -26,6 +26,7 @@ pub struct Runtime {
     limits: Limits,
     cache: Option<Cache>,
     engine: OnceLock<Engine>,
+    compiler: Compiler,
     interpreter: OnceLock<Arc<Prepared>>,
 }
 
@@ -58,6 +59,7 @@ impl Runtime {
             limits,
             cache,
             engine: OnceLock::new(),
+            compiler: Compiler::default(),
             interpreter: OnceLock::new(),
         }
     }
@@ -80,6 +82,9 @@ impl Runtime {
         let (size, digest) = (bytes.len(), digest(&bytes));
         let (prepared, script) = match Kind::of(path)? {
             Kind::Component => {
+                // A component that is in the cache has passed the check, under limits that were
+                // perhaps wider: so it is checked again, which takes little.
+                inspect::check_bytes(path, &bytes, &self.limits)?;
                 let prepared = self.prepare(path, &bytes)?;
                 if prepared.interfaces.script {
                     return Err(LoadError::Interpreter {
@@ -108,12 +113,9 @@ impl Runtime {
         Guest::new(program, &file_name, digest, size)
     }
 
-    /// Compiles a component, or takes what an earlier run has compiled.
+    /// Compiles a component that is worth it, or takes what an earlier run has compiled.
     fn prepare(&self, path: &str, bytes: &[u8]) -> Result<Prepared, LoadError> {
         let engine = self.engine()?;
-        // A component that is in the cache has passed the check, under limits that were perhaps
-        // wider: so it is checked again, which takes little.
-        inspect::check_bytes(path, bytes, &self.limits)?;
         let cached = self
             .cache
             .as_ref()
@@ -121,8 +123,12 @@ impl Runtime {
         let component = match cached {
             Some(component) => component,
             None => {
-                let compiled =
-                    compile::compile(path, engine, bytes.to_vec(), self.limits.compile_time)?;
+                let compiled = self.compiler.compile(
+                    path,
+                    engine,
+                    bytes.to_vec(),
+                    self.limits.compile_time,
+                )?;
                 if let Some(cache) = &self.cache {
                     cache.store(engine, bytes, &compiled);
                 }

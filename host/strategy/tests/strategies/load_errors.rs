@@ -263,6 +263,9 @@ fn components_that_cost_too_much() {
     .unwrap();
     let error = refused(&[&file("plugins/curriculum.wasm")], &[], &hurried);
     assert!(matches!(error, LoadError::CompileTime { .. }), "{error}");
+    // Its compiler is at work still: the interpreter is not compiled beside it.
+    let error = refused(&[&file("scripts/filter.rhai")], &[], &hurried);
+    assert!(matches!(error, LoadError::CompilerBusy { .. }), "{error}");
     // More memory than the cap, declared at the start.
     let hungry = bad.wat(
         "hungry.wasm",

@@ -6,9 +6,10 @@
 //! sandbox leaves the caller's groups alone too.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
-#[path = "../tests/strategies/common.rs"]
+#[path = "../../tests/strategies/common.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod common;
+mod native_script;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -45,50 +46,61 @@ fn filter(set: &StrategySet, groups: &[Group]) {
     black_box(filter.filter(&context(1), groups, &mut NoServices).unwrap());
 }
 
-/// Asks a set's strategy of one role.
-type Ask = fn(&StrategySet, &[Group]);
+/// What is measured of a role.
+struct Case {
+    role: &'static str,
+    ask: fn(&StrategySet, &[Group]),
+    builtin: &'static str,
+    component: &'static str,
+    script: &'static str,
+    /// The same script natively.
+    script_natively: fn(&[Group]),
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        role: "pair selection",
+        ask: select,
+        builtin: "builtin:best-worst",
+        component: "plugins/best-worst.wasm",
+        script: "scripts/pairs.rhai",
+        script_natively: native_script::select,
+    },
+    Case {
+        role: "data filter",
+        ask: filter,
+        builtin: "builtin:verdict",
+        component: "plugins/duplicates.wasm",
+        script: "scripts/filter.rhai",
+        script_natively: native_script::filter,
+    },
+];
+
+/// Prints a time, and how many times the baseline it is.
+fn line(name: &str, time: Duration, baseline: Duration) {
+    let ratio = time.as_secs_f64() / baseline.as_secs_f64();
+    println!("  {name:40} {:10.3} ms  {ratio:6.2}", milliseconds(time));
+}
 
 fn main() {
     // A script takes more fuel for 100,000 prompts than a run grants by default.
-    for (count, calls) in [(1_000, 51), (100_000, 3)] {
+    for (count, calls, scripts) in [(1_000, 51, true), (100_000, 3, false)] {
         let groups = groups(count, 8);
-        println!("{count} prompts");
-        let roles: [(&str, Ask, [&str; 3]); 2] = [
-            (
-                "pair selection",
-                select,
-                [
-                    "builtin:best-worst",
-                    "plugins/best-worst.wasm",
-                    "scripts/pairs.rhai",
-                ],
-            ),
-            (
-                "data filter",
-                filter,
-                [
-                    "builtin:verdict",
-                    "plugins/duplicates.wasm",
-                    "scripts/filter.rhai",
-                ],
-            ),
-        ];
-        for (role, ask, [builtin, component, script]) in roles {
-            let native = load(&[builtin], &[]);
-            let copied = fastest(calls, || ask(&native, &groups.clone()));
-            let line = |name: &str, time: Duration| {
-                let ratio = time.as_secs_f64() / copied.as_secs_f64();
-                println!(
-                    "  {role:15} {name:26} {:10.3} ms  {ratio:8.2}",
-                    milliseconds(time)
-                );
-            };
-            line(&format!("{builtin} with a copy"), copied);
-            let component_set = load(&[component], &[]);
-            line(component, fastest(calls, || ask(&component_set, &groups)));
-            if count == 1_000 {
-                let script_set = load(&[script], &[]);
-                line(script, fastest(calls, || ask(&script_set, &groups)));
+        for case in &CASES {
+            println!("{}, {count} prompts", case.role);
+            let native = load(&[case.builtin], &[]);
+            let copied = fastest(calls, || (case.ask)(&native, &groups.clone()));
+            line(&format!("{} with a copy", case.builtin), copied, copied);
+            let component = load(&[case.component], &[]);
+            let called = fastest(calls, || (case.ask)(&component, &groups));
+            line(case.component, called, copied);
+            if scripts {
+                native_script::load(&file(case.script));
+                let natively = fastest(calls, || (case.script_natively)(&groups));
+                line(&format!("{} natively", case.script), natively, natively);
+                let script = load(&[case.script], &[]);
+                let called = fastest(calls, || (case.ask)(&script, &groups));
+                line(case.script, called, natively);
             }
         }
     }
