@@ -1,5 +1,6 @@
 //! The sandbox: an engine and the interpreter, made when they are first needed.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read;
@@ -25,6 +26,7 @@ const INTERPRETER_NAME: &str = "the Rhai interpreter";
 pub struct Runtime {
     limits: Limits,
     cache: Option<Cache>,
+    interpreter_bytes: Cow<'static, [u8]>,
     engine: OnceLock<Engine>,
     compiler: Compiler,
     interpreter: OnceLock<Arc<Prepared>>,
@@ -58,10 +60,19 @@ impl Runtime {
         Runtime {
             limits,
             cache,
+            interpreter_bytes: Cow::Borrowed(INTERPRETER),
             engine: OnceLock::new(),
             compiler: Compiler::default(),
             interpreter: OnceLock::new(),
         }
+    }
+
+    /// Takes another build of the interpreter than the one that the program carries, from
+    /// `plugins/rhai` as well: what is wrong with its structure is not looked for.
+    pub fn with_interpreter(mut self, component: Vec<u8>) -> Runtime {
+        self.interpreter_bytes = Cow::Owned(component);
+        self.interpreter = OnceLock::new();
+        self
     }
 
     /// The limits of every call.
@@ -150,7 +161,7 @@ impl Runtime {
         if let Some(interpreter) = self.interpreter.get() {
             return Ok(Arc::clone(interpreter));
         }
-        let prepared = Arc::new(self.prepare(INTERPRETER_NAME, INTERPRETER)?);
+        let prepared = Arc::new(self.prepare(INTERPRETER_NAME, &self.interpreter_bytes)?);
         Ok(Arc::clone(self.interpreter.get_or_init(|| prepared)))
     }
 }

@@ -1,5 +1,13 @@
 //! The shipped strategies that there are twice, as a component and as a script: twins say the same
 //! of themselves and decide the same.
+//!
+//! Where `REBUILT_GUESTS` names a folder with the components of `plugins/` as another compiler makes
+//! them, these are further forms of the same strategies, and its interpreter runs the scripts once
+//! more; `plugins/build.sh --check` does so.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::{env, slice};
 
 use rand::Rng;
 use sc_core::candidate::{Candidate, Group, Verdict};
@@ -10,7 +18,7 @@ use sc_core::plan::{CurriculumDecision, PlanBounds, PlanDefaults, Sampling};
 use sc_core::prompt::Prompt;
 use sc_core::rng::stream;
 use sc_strategy::{
-    CallContext, CallError, CurriculumInput, GateInput, Grants, Reply, StrategyRequest,
+    CallContext, CallError, CurriculumInput, GateInput, Grants, Reply, Runtime, StrategyRequest,
     StrategySet, inspect, trial::StandIn,
 };
 
@@ -19,11 +27,62 @@ use crate::common::{file, past, runtime};
 /// Inputs for each entry of the tables of twins: more than ten thousand in all.
 const INPUTS: u32 = 840;
 
+/// A builtin, a component or a script, and the sandbox that it is loaded in.
+struct Form {
+    source: String,
+    runtime: &'static Runtime,
+}
+
+impl Form {
+    fn new(source: String) -> Form {
+        Form {
+            source,
+            runtime: runtime(),
+        }
+    }
+
+    /// The strategy of that source, and what a rebuilt component or interpreter makes of it.
+    fn all_of(source: String) -> Vec<Form> {
+        let rebuilt = rebuilt_guests().and_then(|folder| {
+            let path = Path::new(&source);
+            match path.extension()?.to_str()? {
+                "wasm" => Some(Form::new(
+                    folder.join(path.file_name()?).to_str()?.to_owned(),
+                )),
+                "rhai" => Some(Form {
+                    source: source.clone(),
+                    runtime: rebuilt_interpreter(folder),
+                }),
+                _ => None,
+            }
+        });
+        [Form::new(source)].into_iter().chain(rebuilt).collect()
+    }
+}
+
+/// The folder that `REBUILT_GUESTS` names.
+fn rebuilt_guests() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| env::var_os("REBUILT_GUESTS").map(PathBuf::from));
+    folder.as_deref()
+}
+
+/// A sandbox with the interpreter in `folder`.
+fn rebuilt_interpreter(folder: &Path) -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let interpreter = std::fs::read(folder.join("rhai.wasm")).unwrap();
+        Runtime::with_cache_directory(*runtime().limits(), None)
+            .unwrap()
+            .with_interpreter(interpreter)
+    })
+}
+
 /// A strategy in its forms, which are to decide the same.
 struct Twins {
     /// Its role, as settings name it.
     role: &'static str,
-    forms: Vec<String>,
+    forms: Vec<Form>,
     /// Each is tried by itself, the empty one being the defaults.
     settings: &'static [&'static str],
     /// Each is tried, `model` being granted so many questions.
@@ -35,10 +94,13 @@ impl Twins {
     fn named(role: &'static str, name: &str, settings: &'static [&'static str]) -> Twins {
         Twins {
             role,
-            forms: vec![
-                file(&format!("plugins/{name}.wasm")),
-                file(&format!("scripts/{name}.rhai")),
-            ],
+            forms: [
+                format!("plugins/{name}.wasm"),
+                format!("scripts/{name}.rhai"),
+            ]
+            .iter()
+            .flat_map(|path| Form::all_of(file(path)))
+            .collect(),
             settings,
             questions: &[],
         }
@@ -46,7 +108,7 @@ impl Twins {
 
     /// With another form of it.
     fn and(mut self, form: &str) -> Twins {
-        self.forms.push(form.to_owned());
+        self.forms.extend(Form::all_of(form.to_owned()));
         self
     }
 
@@ -74,7 +136,7 @@ impl Twins {
         }
     }
 
-    fn load(&self, form: &str, setting: &str, questions: Option<u32>) -> StrategySet {
+    fn load(&self, form: &Form, setting: &str, questions: Option<u32>) -> StrategySet {
         let settings = match setting {
             "" => Vec::new(),
             setting => vec![format!("{}.{setting}", self.role)],
@@ -85,9 +147,9 @@ impl Twins {
             .collect();
         let request = StrategyRequest {
             grants: Grants::parse(&grants).unwrap(),
-            ..StrategyRequest::of(&[form.to_owned()], &settings)
+            ..StrategyRequest::of(slice::from_ref(&form.source), &settings)
         };
-        StrategySet::load(&request, runtime()).unwrap()
+        StrategySet::load(&request, form.runtime).unwrap()
     }
 }
 
@@ -98,9 +160,10 @@ fn told<T>(reply: Result<Reply<T>, CallError>) -> (T, u64, u64) {
 }
 
 /// Fails unless all are equal; `what` says of what they are.
-fn assert_alike<T: PartialEq + std::fmt::Debug>(answers: &[T], forms: &[String], what: &str) {
+fn assert_alike<T: PartialEq + std::fmt::Debug>(answers: &[T], forms: &[Form], what: &str) {
     for (answer, form) in answers.iter().zip(forms) {
-        assert_eq!(&answers[0], answer, "{} and {form}, {what}", forms[0]);
+        let (first, form) = (&forms[0].source, &form.source);
+        assert_eq!(&answers[0], answer, "{first} and {form}, {what}");
     }
 }
 
@@ -142,11 +205,14 @@ fn pair_selections() -> Vec<Twins> {
     vec![
         Twins {
             role: "pair-selection",
-            forms: vec![
+            forms: [
                 file("plugins/best-worst.wasm"),
                 file("scripts/pairs.rhai"),
                 "builtin:best-worst".to_owned(),
-            ],
+            ]
+            .into_iter()
+            .flat_map(Form::all_of)
+            .collect(),
             settings: BEST_WORST,
             questions: &[],
         },
@@ -273,12 +339,17 @@ fn twins_say_the_same_of_themselves() {
         quality_gates(),
     ];
     for twins in all.iter().flatten() {
-        let [component, script] = [0, 1].map(|form| {
-            let mut about = inspect(&twins.forms[form], runtime()).unwrap();
+        let of_kind = |ending: &str| {
+            let mut forms = twins.forms.iter();
+            forms.find(|form| form.source.ends_with(ending)).unwrap()
+        };
+        let [component, script] = [".wasm", ".rhai"].map(|ending| {
+            let form = of_kind(ending);
+            let mut about = inspect(&form.source, form.runtime).unwrap();
             about.services.retain(|service| service.needs_grant());
             about
         });
-        let form = &twins.forms[1];
+        let form = &of_kind(".rhai").source;
         let defaults = |parameters: &[sc_strategy::Parameter]| -> Vec<_> {
             let named = parameters.iter();
             named.map(|p| (p.name.clone(), p.default.clone())).collect()
