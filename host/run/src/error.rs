@@ -44,6 +44,12 @@ pub enum RunError {
         /// The directory.
         path: PathBuf,
     },
+    /// Another process writes the run.
+    #[error("the run in `{path}` is still going on, in another process")]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The run cannot go on from what its directory holds.
     #[error("the run in `{path}` cannot go on: {problem}")]
     Checkpoint {
@@ -78,6 +84,7 @@ impl RunError {
             RunError::NoRun { .. } => {
                 Some("give the directory that a run was written to (`--out`, or runs/N)".to_owned())
             }
+            RunError::Busy { .. } => Some("wait until it ends, or end it".to_owned()),
             RunError::Checkpoint { .. } => Some(
                 "begin a new run; `sc-host run --config DIR/config.toml` repeats this one"
                     .to_owned(),

@@ -16,7 +16,7 @@
 //! made impossible is recorded before the run ends.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +42,9 @@ const NOT_EMPTY: &str = "is not empty";
 /// A run's place on disk.
 pub struct RunStore {
     root: PathBuf,
+    /// The ledger, locked as long as this process writes the run. Where a file system has no locks,
+    /// nothing keeps two processes apart that resume the same run.
+    _lock: File,
 }
 
 /// One strategy call, or a change of who is called.
@@ -215,18 +218,27 @@ impl RunStore {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(RunError::io("read", root)(error)),
         }
-        let store = RunStore {
-            root: root.to_owned(),
-        };
         fs::create_dir_all(root).map_err(RunError::io("create", root))?;
         // Something must be written before hours of work are spent on it; and of two runs that
         // found the same place empty, one writes it first.
-        let ledger = store.path(LEDGER);
+        let ledger = root.join(LEDGER);
         match File::create_new(&ledger) {
-            Ok(_) => Ok(store),
+            Ok(file) => RunStore::locked(root, file),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(occupied(NOT_EMPTY)),
             Err(error) => Err(RunError::io("create", ledger)(error)),
         }
+    }
+
+    fn locked(root: &Path, ledger: File) -> Result<RunStore, RunError> {
+        if let Err(TryLockError::WouldBlock) = ledger.try_lock() {
+            return Err(RunError::Busy {
+                path: root.to_owned(),
+            });
+        }
+        Ok(RunStore {
+            root: root.to_owned(),
+            _lock: ledger,
+        })
     }
 
     /// Takes the first of `folder`/1, `folder`/2, … that is not there.
@@ -299,18 +311,16 @@ impl RunStore {
     /// Opens the directory of a run that is to go on.
     ///
     /// # Errors
-    /// When there is no run.
+    /// When there is no run, or another process writes it.
     pub fn open(root: &Path) -> Result<RunStore, RunError> {
-        let store = RunStore {
-            root: root.to_owned(),
-        };
-        if store.path(LEDGER).is_file() {
-            Ok(store)
-        } else {
-            Err(RunError::NoRun {
+        let ledger = root.join(LEDGER);
+        if !ledger.is_file() {
+            return Err(RunError::NoRun {
                 path: root.to_owned(),
-            })
+            });
         }
+        let file = OpenOptions::new().append(true).open(&ledger);
+        RunStore::locked(root, file.map_err(RunError::io("write", ledger))?)
     }
 
     /// Writes what the strategies of a round were given and answered.
@@ -408,6 +418,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_run_is_written_by_one_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = RunStore::create(folder.path()).expect("a place");
+        let second = RunStore::open(folder.path()).map(|_| ());
+        assert!(matches!(second, Err(RunError::Busy { .. })));
+        drop(store);
+        assert!(RunStore::open(folder.path()).is_ok());
+    }
 
     #[test]
     fn takes_only_a_place_that_is_absent_or_empty() {
