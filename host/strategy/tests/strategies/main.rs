@@ -3,6 +3,7 @@
 
 mod builtins;
 mod common;
+mod forms;
 mod frozen;
 mod limits;
 mod load_errors;
