@@ -101,6 +101,12 @@ fn a_run_that_a_strategy_stopped_goes_on_with_another_one_as_if_nothing_had_been
         (&gate[3]["strategy"], &gate[3]["round"]),
         (&"steady".into(), &2.into())
     );
+    // A run that was killed in its last evaluation is brought to its end.
+    let summary = whole.join("summary.json");
+    let expected = fs::read(&summary).expect("a summary");
+    fs::remove_file(&summary).expect("no summary");
+    sc_host(folder.path(), &["run", "--resume", "whole"]).succeeded();
+    assert!(fs::read(&summary).expect("a summary") == expected);
     // All rounds are done; more can be asked for.
     let more = sc_host(folder.path(), &["run", "--resume", "out"]);
     assert_eq!(more.code, Some(1));
@@ -443,6 +449,15 @@ fn strategies_are_looked_at_and_tried_without_a_run() {
     let blessed = ["strategy", "test", &script, "--bless", "cases"];
     sc_host(folder.path(), &blessed).succeeded();
     assert_eq!(json(&["test", &script])[0]["passed"], true);
+    // They keep the parameters that were set.
+    let margin = repository_path("scripts/margin.rhai");
+    let setting = "data-filter.min_margin=0.4";
+    let blessed = ["test", &margin, "--set", setting, "--bless", "margins"];
+    assert!(json(&blessed)[0]["cases"].as_u64().is_some_and(|n| n > 0));
+    assert_eq!(
+        json(&["test", &margin, "--cases", "margins"])[0]["passed"],
+        true
+    );
     let other = ["strategy", "test", "builtin:no-harm", "--json"];
     let differs = sc_host(folder.path(), &other);
     assert_eq!(differs.code, Some(1), "another gate gives other reasons");

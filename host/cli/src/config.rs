@@ -176,7 +176,11 @@ impl Configuration {
             .into_iter()
             .map(|(role, identity)| entry(role, identity))
             .collect();
-        let model = self.model.as_ref();
+        // A folder of the tiny model's name is not taken for it.
+        let model = self.model.as_ref().map(|folder| match folder {
+            folder if folder == Path::new(TINY) => Path::new(".").join(folder),
+            folder => folder.clone(),
+        });
         Ok(toml::to_string(&Resolved {
             program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
             model: model.map_or_else(|| TINY.to_owned(), |folder| folder.display().to_string()),

@@ -87,6 +87,9 @@ impl Checkpoint {
             safetensors::load(&path, model.device()).map_err(|error| damaged(&error))
         };
         let path = folder.join(MEMORY);
+        if !path.is_file() {
+            return Err(failed(format!("`{}` is no file", path.display())));
+        }
         let text = fs::read(&path).map_err(RunError::io("read", &path))?;
         let memory: Memory = serde_json::from_slice(&text)
             .map_err(|error| failed(format!("`{}` is damaged: {error}", path.display())))?;

@@ -23,7 +23,7 @@ use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
 use crate::pictures::Album;
 use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
-use crate::store::{LEDGER, LedgerRow, METRICS, Outcome, RunStore, Timing};
+use crate::store::{LEDGER, LedgerRow, METRICS, Outcome, RunStore, SUMMARY, Timing};
 use crate::task::{LabelledImage, Task};
 
 /// What a run is made of. Everything is loaded and checked.
@@ -233,6 +233,7 @@ impl<'a> Run<'a> {
         self.cost = memory.cost;
         self.rounds_done = memory.round;
         self.rounds_kept = memory.rounds_kept;
+        self.store.remove_summary()?;
         self.store.cut(METRICS, memory.metrics_bytes)?;
         self.model.parameters().save(&self.store.path("model"))?;
         let rows: Vec<LedgerRow> = self
@@ -417,7 +418,7 @@ impl<'a> Run<'a> {
             after: after.overall,
             cost: self.cost,
         };
-        self.store.write_json("summary.json", &summary)?;
+        self.store.write_json(SUMMARY, &summary)?;
         Ok(summary)
     }
 

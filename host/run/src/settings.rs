@@ -111,6 +111,11 @@ impl RunSettings {
                 MOST_EVALUATED.into(),
             ),
             (
+                "evaluation.labelled",
+                u64::from(self.evaluation.labelled),
+                MOST_EVALUATED.into(),
+            ),
+            (
                 "training.batch_size",
                 self.training.batch_size as u64,
                 100_000,
@@ -126,6 +131,7 @@ impl RunSettings {
                 return Err(unfit(field, value, &format!("1 to {most}")));
             }
         }
+        let optimizer = &self.training.optimizer;
         let finite = [
             ("guidance", self.sampling.guidance, 0.0..=100.0),
             (
@@ -150,6 +156,19 @@ impl RunSettings {
                 "training.caption_dropout",
                 self.training.caption_dropout,
                 0.0..=1.0,
+            ),
+            ("training.optimizer.beta1", optimizer.beta1, 0.0..=0.9999),
+            ("training.optimizer.beta2", optimizer.beta2, 0.0..=0.999_999),
+            ("training.optimizer.epsilon", optimizer.epsilon, 1e-16..=1.0),
+            (
+                "training.optimizer.weight_decay",
+                optimizer.weight_decay,
+                0.0..=10.0,
+            ),
+            (
+                "training.optimizer.max_gradient_norm",
+                optimizer.max_gradient_norm,
+                1e-6..=1e6,
             ),
         ];
         for (field, value, range) in finite {
@@ -233,6 +252,18 @@ mod tests {
         assert_eq!(
             check(|settings| settings.sampling.guidance = 1e300),
             Err("`guidance` is 1e300; expected a number from 0 to 100".to_owned())
+        );
+        assert_eq!(
+            check(|settings| settings.evaluation.labelled = u32::MAX),
+            Err("`evaluation.labelled` is 4294967295; expected 1 to 100000".to_owned())
+        );
+        assert_eq!(
+            check(|settings| settings.training.optimizer.max_gradient_norm = -1.0),
+            Err(
+                "`training.optimizer.max_gradient_norm` is -1; expected a number from 0.000001 to \
+                 1000000"
+                    .to_owned()
+            )
         );
     }
 }

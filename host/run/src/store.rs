@@ -37,6 +37,8 @@ pub(crate) const LEDGER: &str = "ledger.jsonl";
 pub const CONFIG: &str = "config.toml";
 /// An object a round.
 pub(crate) const METRICS: &str = "metrics.jsonl";
+/// Figures before and after; there is one once a run is over.
+pub(crate) const SUMMARY: &str = "summary.json";
 const NOT_EMPTY: &str = "is not empty";
 
 /// A run's place on disk.
@@ -373,19 +375,41 @@ impl RunStore {
         crate::checkpoint::exists(self)
     }
 
-    /// Gives the configuration of a run that goes on another name, so that it is not replaced:
-    /// `config.1.toml` and so on, oldest first.
+    /// Keeps the configuration of a run that goes on under another name, since a new one is to
+    /// replace it: `config.1.toml` and so on, oldest first.
     ///
     /// # Errors
-    /// When it cannot be renamed.
+    /// When it cannot be read or written.
     pub fn keep_configuration(&self) -> Result<(), RunError> {
         let path = self.path(CONFIG);
         let kept = (1_u32..)
-            .map(|number| self.path(&format!("config.{number}.toml")))
-            .find(|place| !place.exists());
+            .map(|number| format!("config.{number}.toml"))
+            .find(|name| !self.path(name).exists());
         match kept {
-            Some(place) => fs::rename(&path, place).map_err(RunError::io("rename", path)),
+            Some(place) => {
+                let text = fs::read(&path).map_err(RunError::io("read", path))?;
+                self.write(&place, &text)
+            }
             None => Ok(()),
+        }
+    }
+
+    /// Whether the run came to its end, as far as it was to go.
+    pub fn is_finished(&self) -> bool {
+        self.path(SUMMARY).exists()
+    }
+
+    /// Removes what was said of the run's end, since it goes on.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn remove_summary(&self) -> Result<(), RunError> {
+        let path = self.path(SUMMARY);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(RunError::io("remove", path)(error))
+            }
+            _ => Ok(()),
         }
     }
 

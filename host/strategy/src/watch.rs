@@ -40,9 +40,11 @@ impl StrategySet {
             let file = &mut self.sources[at];
             let found = match digest_of(&file.path, runtime.limits()) {
                 Ok(found) => found,
-                // Told of once too: an absent file has no digest.
+                // What is wrong stands for the digest, so that each fault is told of once.
                 Err(error) => {
-                    if !std::mem::take(&mut file.seen).is_empty() {
+                    let fault = error.to_string();
+                    if file.seen != fault {
+                        file.seen = fault;
                         let path = file.path.clone();
                         outcome.push(self.kept(&path, error));
                     }

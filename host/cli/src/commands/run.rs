@@ -40,7 +40,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .map(|store| Checkpoint::load(store, &model, &configuration.settings, &task))
         .transpose()?;
     if let Some(checkpoint) = &checkpoint {
-        check_rounds(checkpoint.round(), &configuration.settings)?;
+        let finished = resumed.as_ref().is_none_or(RunStore::is_finished);
+        check_rounds(checkpoint.round(), finished, &configuration.settings)?;
     }
     let store = match (resumed, &arguments.out) {
         (Some(store), _) => store,
@@ -99,8 +100,8 @@ fn told_of_resumption(
 }
 
 /// Refuses to go on with a run that has done all its rounds.
-fn check_rounds(done: u32, settings: &RunSettings) -> anyhow::Result<()> {
-    if done < settings.rounds {
+fn check_rounds(done: u32, finished: bool, settings: &RunSettings) -> anyhow::Result<()> {
+    if done < settings.rounds || (done == settings.rounds && !finished) {
         return Ok(());
     }
     Err(Mistake::error(

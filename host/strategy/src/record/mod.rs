@@ -226,14 +226,19 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 /// # Errors
 /// When the file is absent, no record, of another format, or damaged.
 pub fn decode<T: DeserializeOwned>(path: &Path) -> Result<T, RecordError> {
-    let bytes = fs::read(path).map_err(|source| RecordError::Unreadable {
+    let unreadable = |source| RecordError::Unreadable {
         path: path.to_owned(),
         source,
-    })?;
+    };
     let malformed = |problem: String| RecordError::Malformed {
         path: path.to_owned(),
         problem,
     };
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(malformed("no file".into()));
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
     let body = bytes
         .strip_prefix(MAGIC)
         .and_then(<[u8]>::split_first_chunk::<4>);

@@ -77,7 +77,7 @@ impl Cache {
     pub(crate) fn load(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
         let key = self.key().ok()?;
         let file = self.file(engine, component);
-        let bytes = read(&file).ok()?;
+        let bytes = read(&file, self.kept_bytes).ok()?;
         let (code, found) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
         let found: [u8; TAG_BYTES] = found.try_into().ok()?;
         // This comparison takes the same time wherever the two differ.
@@ -150,50 +150,64 @@ impl Cache {
         found.sort();
         let mut kept = fs::metadata(fresh)?.len();
         for (_, bytes, path) in found.into_iter().rev() {
-            kept = kept.saturating_add(bytes);
-            if kept > self.kept_bytes {
+            match kept.checked_add(bytes) {
+                Some(sum) if sum <= self.kept_bytes => kept = sum,
                 // What cannot be removed takes room, and nothing else.
-                let _ = fs::remove_file(path);
+                _ => drop(fs::remove_file(path)),
             }
         }
         Ok(())
     }
 
-    /// The user's key, made when there is none.
+    /// The user's key, made when there is none, or only a damaged one.
     fn key(&self) -> io::Result<[u8; KEY_BYTES]> {
         fs::create_dir_all(&self.directory)?;
         permissions::check_directory(&self.directory)?;
         let file = self.directory.join("key");
-        match read(&file) {
+        match read(&file, KEY_BYTES as u64) {
             Ok(bytes) => {
                 permissions::check_key(&file)?;
-                bytes
-                    .try_into()
-                    .map_err(|_| io::Error::other("the key is damaged"))
+                match bytes.try_into() {
+                    Ok(key) => Ok(key),
+                    Err(_) => {
+                        let (key, temporary) = self.new_key()?;
+                        temporary.persist(&file)?;
+                        Ok(key)
+                    }
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut key = [0; KEY_BYTES];
-                getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
-                // A temporary file is readable for its owner alone, and a key that another run
-                // has made in the meantime is not replaced.
-                let mut temporary = self.temporary()?;
-                temporary.write_all(&key)?;
+                let (key, temporary) = self.new_key()?;
+                // A key that another run has made in the meantime is not replaced.
                 temporary.persist_noclobber(&file)?;
                 Ok(key)
             }
             Err(error) => Err(error),
         }
     }
+
+    /// A key in a file that only its owner can read, not in its place yet.
+    fn new_key(&self) -> io::Result<([u8; KEY_BYTES], tempfile::NamedTempFile)> {
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut temporary = self.temporary()?;
+        temporary.write_all(&key)?;
+        Ok((key, temporary))
+    }
 }
 
 const EXTENSION: &str = "cwasm";
 
-/// The whole of a regular file. (Opening a pipe would wait for its other end.)
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if fs::symlink_metadata(file)?.is_file() {
-        fs::read(file)
-    } else {
+/// The whole of a regular file of at most `most` bytes. (Opening a pipe would wait for its other
+/// end.)
+fn read(file: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::symlink_metadata(file)?;
+    if !metadata.is_file() {
         Err(io::Error::other("not a regular file"))
+    } else if metadata.len() > most {
+        Err(io::Error::other("larger than anything that is stored"))
+    } else {
+        fs::read(file)
     }
 }
 
@@ -211,21 +225,39 @@ fn note_use(file: &Path) {
     }
 }
 
-/// Refuses a key that others can read or replace, and a folder in which they can replace files.
+/// Refuses a key that others can read or replace, and a folder in which they can replace files; the
+/// owner of either can, whatever its mode says.
 #[cfg(unix)]
 mod permissions {
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
+    use std::sync::OnceLock;
     use std::{fs, io};
 
     pub(super) fn check_key(file: &Path) -> io::Result<()> {
-        let open = fs::symlink_metadata(file)?.mode() & 0o077;
-        refuse_if(open != 0, "the key is not for its owner alone")
+        let metadata = fs::symlink_metadata(file)?;
+        let open = metadata.mode() & 0o077 != 0;
+        refuse_if(open, "the key is not for its owner alone")?;
+        refuse_if(Some(metadata.uid()) != user(), "the key is another user's")
     }
 
     pub(super) fn check_directory(directory: &Path) -> io::Result<()> {
-        let writable = fs::metadata(directory)?.mode() & 0o022;
-        refuse_if(writable != 0, "others can write there")
+        let metadata = fs::metadata(directory)?;
+        let writable = metadata.mode() & 0o022 != 0;
+        refuse_if(writable, "others can write there")?;
+        refuse_if(
+            Some(metadata.uid()) != user(),
+            "the folder is another user's",
+        )
+    }
+
+    /// Whose files this process makes, if it can make any.
+    fn user() -> Option<u32> {
+        static USER: OnceLock<Option<u32>> = OnceLock::new();
+        *USER.get_or_init(|| {
+            let file = tempfile::tempfile().ok()?;
+            Some(file.metadata().ok()?.uid())
+        })
     }
 
     fn refuse_if(refused: bool, reason: &str) -> io::Result<()> {
@@ -325,6 +357,16 @@ mod tests {
         fs::set_permissions(&cache.directory, fs::Permissions::from_mode(0o775)).unwrap();
         assert!(cache.load(&engine, &bytes).is_none());
         fs::set_permissions(&cache.directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(cache.load(&engine, &bytes).is_some());
+    }
+
+    #[test]
+    fn a_damaged_key_is_replaced() {
+        let (_directory, cache, engine, bytes) = stored();
+        fs::write(cache.directory.join("key"), "short").unwrap();
+        // What the old key vouched for is gone with it.
+        assert!(cache.load(&engine, &bytes).is_none());
+        cache.store(&engine, &bytes, &Component::new(&engine, &bytes).unwrap());
         assert!(cache.load(&engine, &bytes).is_some());
     }
 
