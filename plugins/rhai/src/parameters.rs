@@ -110,8 +110,11 @@ fn comment(source: &str, name: &str) -> String {
         return String::new();
     };
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
-    if let Some((_, beside)) = lines[at].split_once("; //") {
-        return beside.trim().to_owned();
+    let beside = lines[at]
+        .match_indices("//")
+        .find(|(start, _)| lines[at][..*start].trim_end().ends_with(';'));
+    if let Some((start, _)) = beside {
+        return lines[at][start..].trim_start_matches('/').trim().to_owned();
     }
     let mut first = at;
     while first > 0 && lines[first - 1].starts_with("//") {

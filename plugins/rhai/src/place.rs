@@ -17,18 +17,28 @@ pub fn parse_error(error: ParseError) -> ScriptError {
     script_error(error.position(), error.err_type().to_string())
 }
 
-/// Where the innermost cause lies, and what it is.
+/// Where the innermost cause that has a place lies, and what it is.
 pub fn explain(mut error: EvalAltResult) -> (Position, String) {
-    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = error {
+    let mut outer = Position::NONE;
+    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, position) = error {
+        if !position.is_none() {
+            outer = position;
+        }
         error = *inner;
     }
-    let position = error.take_position();
+    let own = error.take_position();
+    let position = if own.is_none() { outer } else { own };
     let message = match &error {
         EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
+        EvalAltResult::ErrorDataRace(..) => DATA_RACE.to_owned(),
         other => other.to_string(),
     };
     (position, message)
 }
+
+/// A closure that uses a variable shares it, and a call on that variable locks it.
+const DATA_RACE: &str = "a closure uses the variable that it is called on; put what it needs into a \
+                         variable of its own first, as in `let text = group.prompt.text;`";
 
 /// An error with its place, in one line.
 pub fn located(error: EvalAltResult) -> String {

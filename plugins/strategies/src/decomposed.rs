@@ -165,7 +165,7 @@ impl DataFilter for Strategy {
             .map(|group| vec![Decision::Keep; group.candidates.len()])
             .collect();
         if !questions.is_empty() {
-            let replies = model::ask(&questions).map_err(|refusal| format!("{refusal:?}"))?;
+            let replies = model::ask(&questions).map_err(told)?;
             for candidate in examined {
                 let own = &replies[candidate.first_question..][..candidate.questions];
                 if own.iter().any(|reply| reply.p_yes < min_p_yes) {
@@ -195,6 +195,14 @@ fn parts(prompt: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// Why the questions were not answered.
+fn told(refusal: model::Refusal) -> String {
+    match refusal {
+        model::Refusal::Quota(left) => format!("only {left} questions are left in this round"),
+        model::Refusal::Invalid(why) | model::Refusal::Unavailable(why) => why,
+    }
 }
 
 export!(Strategy);

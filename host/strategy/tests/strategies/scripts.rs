@@ -327,6 +327,10 @@ fn what_scripts_cannot_have_is_named() {
         ("sleep(100); keep(\"x\")", "there is no clock"),
         ("throw \"no figures\"", "line 1, column 35: no figures"),
         ("keep(1 / 0)", "line 1"),
+        (
+            "let a = [1]; a.map(|x| a.len()); keep(\"x\")",
+            "a closure uses the variable that it is called on",
+        ),
     ] {
         let (failure, hint) = gate_failure(text);
         assert!(failure.to_string().contains(expected), "{text}: {failure}");
@@ -356,4 +360,9 @@ fn a_wrong_setting_without_help_is_answered_with_an_example() {
         error.hint().as_deref(),
         Some("for example `--set data-filter.edge=0.25`")
     );
+    for comment in ["// How far.", "   // How far.", "\t//How far."] {
+        let text = text.replace('\n', &format!("{comment}\n"));
+        let error = script(&text, &["data-filter.edge=much"]).err().unwrap();
+        assert!(error.hint().unwrap().contains("How far."), "{comment}");
+    }
 }
