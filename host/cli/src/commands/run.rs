@@ -22,14 +22,14 @@ use crate::{model_choice, report};
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     // Everything that can be refused is refused before the model is loaded and a file is written.
-    let mut configuration = Configuration::resolve(arguments)?;
-    let runtime = Runtime::new(configuration.limits)?;
-    let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let resumed = arguments
         .resume
         .as_deref()
         .map(RunStore::open)
         .transpose()?;
+    let mut configuration = Configuration::resolve(arguments)?;
+    let runtime = Runtime::new(configuration.limits)?;
+    let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let model = model_choice::load(configuration.model.as_deref())?;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;

@@ -122,12 +122,14 @@ fn told(inspection: &Inspection) -> String {
     for parameter in &inspection.parameters {
         let _ = writeln!(
             text,
-            "  {} = {}: {}\n      {}",
+            "  {} = {}: {}",
             parameter.name,
             parameter.default,
-            parameter.expected(),
-            parameter.help
+            parameter.expected()
         );
+        if !parameter.help.is_empty() {
+            let _ = writeln!(text, "      {}", parameter.help);
+        }
     }
     text
 }
