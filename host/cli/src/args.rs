@@ -114,18 +114,8 @@ pub struct RunArguments {
     /// roles that it has, builtins fill the rest. Data filters form a chain, in the order given.
     #[arg(long = "strategy", value_name = "S")]
     pub strategies: Vec<String>,
-    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3; where a role has
-    /// several, data-filter.NAME.min_margin=0.3. May be given several times.
-    #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// Grants a service to the strategies that want it: candidate (their images), model:N (N
-    /// questions a round), log:N (lines a call); ROLE.SERVICE grants it to one role alone.
-    #[arg(long = "grant", value_name = "SERVICE[:N]")]
-    pub grants: Vec<String>,
-    /// Changes a limit of the sandbox, such as seconds=60 or memory_bytes=1G; `sc-host strategy
-    /// limits` lists them.
-    #[arg(long = "limit", value_name = "NAME=VALUE")]
-    pub limits: Vec<String>,
+    #[command(flatten)]
+    pub conditions: Conditions,
     /// What happens when a strategy fails in the middle of the run: stop (the run can go on later),
     /// skip (as if it had not been given) or last-good (the last version that answered); for one
     /// role as ROLE=POLICY [default: stop].

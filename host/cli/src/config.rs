@@ -109,12 +109,18 @@ impl Configuration {
         for (name, value) in &around.limits {
             limits.push(format!("{name}={}", typed(value)));
         }
-        limits.extend(arguments.limits.iter().cloned());
+        limits.extend(arguments.conditions.limits.iter().cloned());
         // A service that is granted on the command line is not granted twice.
         let mut grants = around.grants.clone();
         let place = |grant: &str| grant.split(':').next().unwrap_or_default().to_owned();
-        grants.retain(|old| arguments.grants.iter().all(|new| place(new) != place(old)));
-        grants.extend(arguments.grants.iter().cloned());
+        grants.retain(|old| {
+            arguments
+                .conditions
+                .grants
+                .iter()
+                .all(|new| place(new) != place(old))
+        });
+        grants.extend(arguments.conditions.grants.iter().cloned());
 
         let from_file = around.strategies.iter().map(|entry| Requested {
             source: entry.source.clone(),
@@ -131,7 +137,7 @@ impl Configuration {
         let combine = arguments.combine.as_deref().map(GateCombinator::parse);
         let request = StrategyRequest {
             strategies: from_file.chain(from_arguments).collect(),
-            settings: arguments.settings.clone(),
+            settings: arguments.conditions.settings.clone(),
             grants: Grants::parse(&grants)?,
             on_failure: around
                 .on_strategy_failure

@@ -22,16 +22,19 @@ pub enum StrategyCommand {
     New(NewArguments),
 }
 
-/// Under what conditions strategies are loaded outside of a run.
-#[derive(Debug, Args)]
+/// Under what conditions strategies are loaded, in a run and outside of one.
+#[derive(Debug, Default, Args)]
 pub struct Conditions {
-    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3.
+    /// A parameter of the strategy in a role, such as data-filter.min_margin=0.3; where a role has
+    /// several, data-filter.NAME.min_margin=0.3. May be given several times.
     #[arg(long = "set", value_name = "ROLE.KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Grants a service, such as model:500.
+    /// Grants a service to the strategies that want it: candidate (their images), model:N (N
+    /// questions a round), log:N (lines a call); ROLE.SERVICE grants it to one role alone.
     #[arg(long = "grant", value_name = "SERVICE[:N]")]
     pub grants: Vec<String>,
-    /// Changes a limit of the sandbox.
+    /// Changes a limit of the sandbox, such as seconds=60 or memory_bytes=1G; `sc-host strategy
+    /// limits` lists them.
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<String>,
 }

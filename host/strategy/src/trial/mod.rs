@@ -5,6 +5,7 @@ mod bench;
 mod case;
 mod generate;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sc_core::candidate::Verdict;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use crate::error::{CallError, CallFailure, LoadError};
 use crate::grant::{Grants, Service};
 use crate::inspection::inspect;
+use crate::parameter::Parameter;
 use crate::request::{Requested, StrategyRequest};
 use crate::services::{CandidateServices, Image, ModelReply, Question};
 use crate::set::StrategySet;
@@ -174,16 +176,18 @@ pub fn try_case(
     })
 }
 
-/// The small awkward inputs with the answers that the strategies of `set` give, as golden cases.
-/// Inputs that they fail on or refuse are left out.
-pub fn blessed(set: &StrategySet, roles: &[Role]) -> Vec<CaseFile> {
+/// The small awkward inputs with the answers that the strategy of `set` with these `parameters` gives
+/// in `roles`, as golden cases. Inputs that it fails on or refuses are left out.
+pub fn blessed(set: &StrategySet, roles: &[Role], parameters: &[Parameter]) -> Vec<CaseFile> {
     const MOST_BYTES: usize = 64 << 10;
     let mut cases = Vec::new();
     for &role in roles {
+        let changed = changed(set, role, parameters);
         for input in awkward(role) {
-            let Ok(case) = input.case.answered(set, &mut StandIn) else {
+            let Ok(mut case) = input.case.answered(set, &mut StandIn) else {
                 continue;
             };
+            case.parameters = changed.clone();
             let small = serde_json::to_vec(&case).is_ok_and(|text| text.len() <= MOST_BYTES);
             if small {
                 let words = input.name.split(|c: char| !c.is_alphanumeric());
@@ -194,6 +198,24 @@ pub fn blessed(set: &StrategySet, roles: &[Role]) -> Vec<CaseFile> {
         }
     }
     cases
+}
+
+/// The values that differ from the defaults of `parameters` in `role`.
+fn changed(
+    set: &StrategySet,
+    role: Role,
+    parameters: &[Parameter],
+) -> BTreeMap<String, serde_json::Value> {
+    let is_default = |name: &str, value: &serde_json::Value| {
+        let mut known = parameters.iter().filter(|known| known.name == name);
+        known.any(|known| serde_json::to_value(&known.default).is_ok_and(|known| known == *value))
+    };
+    let identities = set.identities().into_iter();
+    identities
+        .filter(|(of, _)| *of == role)
+        .flat_map(|(_, who)| who.parameters.clone())
+        .filter(|(name, value)| !is_default(name, value))
+        .collect()
 }
 
 /// A value as it would be typed.

@@ -20,6 +20,7 @@ use etcetera::BaseStrategy;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+const EXTENSION: &str = "cwasm";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 
@@ -195,8 +196,6 @@ impl Cache {
         Ok((key, temporary))
     }
 }
-
-const EXTENSION: &str = "cwasm";
 
 /// The whole of a regular file of at most `most` bytes. (Opening a pipe would wait for its other
 /// end.)

@@ -1,13 +1,11 @@
 //! `sc-host strategy test` and `bench`: a strategy on its own.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use sc_core::role::Role;
-use sc_strategy::StrategySet;
 use sc_strategy::record::replay;
 use sc_strategy::trial::{self, Outcome, Trial};
 use serde::Serialize;
@@ -166,10 +164,9 @@ fn bless(arguments: &TestArguments, folder: &Path) -> anyhow::Result<ExitCode> {
     let (set, roles) = trial::load(&arguments.strategy, &request, &runtime)?;
     let cannot = |path: &Path| format!("cannot write `{}`", path.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;
+    let about = sc_strategy::inspect(&arguments.strategy, &runtime)?;
     let mut count = 0;
-    for mut case in trial::blessed(&set, &roles) {
-        let role = case.case.role();
-        case.case.parameters = set_parameters(&set, role, &request.settings);
+    for case in trial::blessed(&set, &roles, &about.parameters) {
         let path = folder.join(&case.name);
         let mut text = serde_json::to_vec_pretty(&case.case)?;
         text.push(b'\n');
@@ -189,25 +186,4 @@ fn bless(arguments: &TestArguments, folder: &Path) -> anyhow::Result<ExitCode> {
         report::text(&format!("{count} cases in {}\n", folder.display()))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The values that `settings` (`ROLE.NAME=VALUE`) give to parameters of the strategy in `role`.
-fn set_parameters(
-    set: &StrategySet,
-    role: Role,
-    settings: &[String],
-) -> BTreeMap<String, serde_json::Value> {
-    let prefix = format!("{role}.");
-    let named: Vec<&str> = settings
-        .iter()
-        .filter_map(|setting| setting.strip_prefix(&prefix)?.split('=').next())
-        .collect();
-    let mut parameters: BTreeMap<String, serde_json::Value> = set
-        .identities()
-        .into_iter()
-        .filter(|(of, _)| *of == role)
-        .flat_map(|(_, who)| who.parameters.clone())
-        .collect();
-    parameters.retain(|name, _| named.contains(&name.as_str()));
-    parameters
 }
