@@ -1,13 +1,14 @@
 //! What may be typed. What it means is worked out, and checked, by the commands.
 
+mod method;
 mod strategy;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use sc_core::choice::Objective;
+use clap::{Args, Parser, Subcommand};
 use sc_run::settings::RunSettings;
 
+pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
@@ -39,6 +40,9 @@ pub enum Command {
     /// Look at strategies, try them, write new ones.
     #[command(subcommand)]
     Strategy(StrategyCommand),
+    /// The losses by name, and their values.
+    #[command(subcommand)]
+    Loss(LossCommand),
     /// Look at a checkpoint.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -61,23 +65,6 @@ pub enum WorldCommand {
     Evaluate(EvaluateArguments),
     /// Train a tiny model from nothing: image tokenizer, eye, language model.
     Pretrain(PretrainArguments),
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ObjectiveName {
-    /// Direct preference optimisation on pairs, with an NLL term.
-    Dpo,
-    /// Supervised fine-tuning on accepted images.
-    Sft,
-}
-
-impl From<ObjectiveName> for Objective {
-    fn from(name: ObjectiveName) -> Objective {
-        match name {
-            ObjectiveName::Dpo => Objective::Dpo,
-            ObjectiveName::Sft => Objective::Sft,
-        }
-    }
 }
 
 /// What every command that draws takes.
@@ -143,10 +130,8 @@ pub struct RunArguments {
     /// Rounds at most [default: 3].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub rounds: Option<u32>,
-    /// What the generation branch is trained with, unless the curriculum decides otherwise
-    /// [default: sft].
-    #[arg(long, value_enum)]
-    pub objective: Option<ObjectiveName>,
+    #[command(flatten)]
+    pub method: MethodArguments,
     #[command(flatten)]
     pub guidance: Guidance,
     /// Prompts that a round draws for [default: 600].
@@ -202,6 +187,7 @@ impl RunArguments {
             *setting = given.unwrap_or(*setting);
         }
         settings.seed = self.seed.unwrap_or(settings.seed);
+        self.method.apply(settings);
         let rates = [
             (&mut settings.training.learning_rate, self.learning_rate),
             (&mut settings.sampling.guidance, self.guidance.guidance),
@@ -359,6 +345,7 @@ pub struct VerifyArguments {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use sc_core::choice::Objective;
 
     /// The help says what the settings are: it cannot ask them itself.
     #[test]
@@ -372,6 +359,7 @@ mod tests {
             ("images_per_prompt", settings.images_per_prompt.to_string()),
             ("epochs", settings.epochs.to_string()),
             ("evaluate", settings.evaluation.prompts.to_string()),
+            ("max_steps", settings.training.max_steps.to_string()),
             (
                 "learning_rate",
                 format!("{:e}", settings.training.learning_rate),

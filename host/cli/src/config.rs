@@ -100,7 +100,7 @@ impl Configuration {
                 "the tiny world is the only task that this program has",
             ));
         }
-        let mut settings = settings(shown, table, arguments.objective.map(Into::into))?;
+        let mut settings = settings(shown, table, arguments.method.objective)?;
         let file_guidance = file.is_some().then_some(settings.sampling.guidance);
         arguments.apply(&mut settings);
         check(&settings)?;
@@ -309,6 +309,13 @@ fn option(field: &str) -> &str {
         "evaluation.prompts" | "evaluation.round_prompts" => "--evaluate",
         "guidance" => "--guidance",
         "training.learning_rate" => "--learning-rate",
+        "training.max_steps" => "--max-steps",
+        "training.loss.beta" => "--beta",
+        "training.loss.label_smoothing" => "--label-smoothing",
+        "training.loss.gamma" => "--gamma",
+        "training.loss.nll_weight" => "--nll-weight",
+        "training.loss.desirable_weight" => "--desirable-weight",
+        "training.loss.undesirable_weight" => "--undesirable-weight",
         other => other,
     }
 }

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Strategy(StrategyCommand::New(arguments)) => {
             commands::strategy::new::new(&arguments)
         }
+        Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
         Command::World(WorldCommand::Evaluate(arguments)) => {

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use thiserror::Error;
 
 use crate::candidate::{Candidate, Group, Verdict};
-use crate::choice::{Choice, FilterDecision, Objective};
+use crate::choice::{Choice, FilterDecision, Objective, Takes};
 use crate::plan::{Draw, PlanBounds, RoundPlan};
 use crate::text::{is_blank, is_unseen};
 
@@ -246,8 +246,8 @@ pub fn choices(
             Err(invalid(field(kind), format!("a {kind}"), expected))
         };
         let (key, w) = match *choice {
-            Choice::Target { .. } if objective.takes() != "targets" => return unfit("target"),
-            Choice::Pair { .. } if objective.takes() != "pairs" => return unfit("pair"),
+            Choice::Target { .. } if objective.takes() == Takes::Pairs => return unfit("target"),
+            Choice::Pair { .. } if objective.takes() != Takes::Pairs => return unfit("pair"),
             Choice::Target {
                 group,
                 candidate,
@@ -255,7 +255,7 @@ pub fn choices(
                 desirable,
             } => {
                 with_verdict(groups, group, candidate, ("candidate", &field))?;
-                if !desirable {
+                if !desirable && objective.takes() == Takes::Targets {
                     return Err(invalid(
                         field("desirable"),
                         "false",

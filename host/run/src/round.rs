@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use sc_core::candidate::{Group, Verdict};
-use sc_core::choice::{Choice, FilterDecision, Objective};
+use sc_core::choice::{Choice, FilterDecision, Objective, Takes};
 use sc_core::gate::GateDecision;
 use sc_core::plan::{CurriculumDecision, Draw, RoundPlan};
 use sc_core::role::Role;
@@ -49,15 +49,13 @@ impl<'a> Round<'a> {
     pub(crate) fn new(plan: RoundPlan, round: u32, seed: u64) -> Round<'a> {
         Round {
             stages: Vec::new(),
-            examples: match plan.objective {
-                Objective::Dpo => Examples::Pairs(Vec::new()),
-                Objective::Sft => Examples::Targets(Vec::new()),
-            },
+            examples: Examples::none(plan.objective.takes()),
             reference: Reference::default(),
             chosen_prompts: BTreeSet::new(),
             training: RoundTraining::begin(TrainRound {
                 seed,
                 round,
+                objective: plan.objective,
                 epochs: plan.epochs,
                 learning_rate_scale: plan.learning_rate_scale,
             }),
@@ -340,23 +338,24 @@ impl<'a> Run<'a> {
         self.time("train", began)
     }
 
-    /// What the model of the round's start says of the pairs that have joined since the last time.
+    /// What the model of the round's start says of the examples that have joined since the last time.
     fn take_reference(&mut self, round: &mut Round<'a>, start: &Snapshot) -> Result<(), RunError> {
+        let objective = round.plan.objective;
         let known = round.reference.len();
-        let new = match &round.examples {
-            Examples::Pairs(pairs) if known < pairs.len() => {
-                Examples::Pairs(pairs[known..].to_vec())
-            }
-            _ => return Ok(()),
-        };
-        let parameters = self.model.parameters();
-        if known == 0 {
-            round.reference = self.trainer.reference(self.model, &new)?;
+        if known == round.examples.len()
+            || !self.trainer.loss(self.model, objective).needs_reference()
+        {
             return Ok(());
         }
+        let new = round.examples.from(known);
+        if known == 0 {
+            round.reference = self.trainer.reference(self.model, &new, objective)?;
+            return Ok(());
+        }
+        let parameters = self.model.parameters();
         let now = self.snapshot()?;
         parameters.replace(&start.weights)?;
-        let reference = self.trainer.reference(self.model, &new);
+        let reference = self.trainer.reference(self.model, &new, objective);
         parameters.replace(&now.weights)?;
         Ok(round.reference.extend(reference?)?)
     }
@@ -440,11 +439,12 @@ fn examples(objective: Objective, drawn: &Drawn<'_>, choices: &[Choice]) -> Exam
                 group,
                 candidate,
                 weight,
-                desirable: _,
+                desirable,
             } => targets.push(Target {
                 prompt: prompt(group),
                 tokens: image(group, candidate),
                 weight: scaled(group, weight),
+                desirable,
             }),
             Choice::Pair {
                 group,
@@ -459,9 +459,9 @@ fn examples(objective: Objective, drawn: &Drawn<'_>, choices: &[Choice]) -> Exam
             }),
         }
     }
-    match objective {
-        Objective::Dpo => Examples::Pairs(pairs),
-        Objective::Sft => Examples::Targets(targets),
+    match objective.takes() {
+        Takes::Pairs => Examples::Pairs(pairs),
+        Takes::Targets | Takes::LabelledTargets => Examples::Targets(targets),
     }
 }
 

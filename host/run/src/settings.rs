@@ -3,6 +3,7 @@
 use sc_core::choice::Objective;
 use sc_core::plan::{PlanBounds, PlanDefaults, Sampling};
 use sc_core::validate::LOWEST_TEMPERATURE;
+use sc_train::loss::LossSettings;
 use sc_train::{AdamWConfig, TrainSettings};
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +60,7 @@ impl RunSettings {
             learning_rate: 6e-4,
             warmup: 0.05,
             max_steps: 400,
-            beta: 0.1,
-            nll_weight: 5.0,
+            loss: LossSettings::default(),
             caption_dropout: 0.1,
             optimizer: AdamWConfig::default(),
         };
@@ -150,8 +150,6 @@ impl RunSettings {
                 0.0..=1.0,
             ),
             ("training.warmup", self.training.warmup, 0.0..=1.0),
-            ("training.beta", self.training.beta, 1e-6..=1e3),
-            ("training.nll_weight", self.training.nll_weight, 0.0..=1e3),
             (
                 "training.caption_dropout",
                 self.training.caption_dropout,
@@ -171,10 +169,15 @@ impl RunSettings {
                 1e-6..=1e6,
             ),
         ];
-        for (field, value, range) in finite {
+        let finite = finite.map(|(field, value, range)| (field.to_owned(), value, range));
+        let of_loss = self.training.loss.numbers().into_iter();
+        let of_loss = of_loss.filter_map(|(name, value, range)| {
+            Some((format!("training.loss.{name}"), value?, range))
+        });
+        for (field, value, range) in finite.into_iter().chain(of_loss) {
             if !range.contains(&value) {
                 let expected = format!("a number from {} to {}", range.start(), range.end());
-                return Err(unfit(field, number(value), &expected));
+                return Err(unfit(&field, number(value), &expected));
             }
         }
         Ok(())
@@ -232,7 +235,7 @@ mod tests {
     #[test]
     fn names_the_setting_that_cannot_be_used() {
         let check = |change: fn(&mut RunSettings)| {
-            let mut settings = RunSettings::defaults(Objective::Dpo);
+            let mut settings = RunSettings::defaults(Objective::Sigmoid);
             change(&mut settings);
             settings.check().map_err(|error| error.to_string())
         };

@@ -48,7 +48,12 @@ fn recorded(set: &StrategySet, round: u32, rounds: u32) -> RoundInputs {
     let decisions = decisions.unwrap().answer;
     keep(&mut groups, &decisions);
     let selection = set.pair_selection.strategy();
-    let choices = selection.select(&context(round), &groups, Objective::Dpo, &mut NoServices);
+    let choices = selection.select(
+        &context(round),
+        &groups,
+        Objective::Sigmoid,
+        &mut NoServices,
+    );
     let (bounds, defaults) = bounds(PROMPTS);
     RoundInputs {
         round,
@@ -61,7 +66,7 @@ fn recorded(set: &StrategySet, round: u32, rounds: u32) -> RoundInputs {
         }),
         stages: vec![StageRecord {
             epoch: 1,
-            objective: Objective::Dpo,
+            objective: Objective::Sigmoid,
             groups: drawn,
             filters: vec![answered(decisions)],
             selection: Some(answered(choices.unwrap().answer)),

@@ -6,9 +6,11 @@
 use std::time::Instant;
 
 use candle_core::Device;
+use sc_core::choice::Objective;
 use sc_core::prompt::Split;
 use sc_core::rng::stream;
 use sc_model::{CheckpointSource, JanusModel};
+use sc_train::loss::LossSettings;
 use sc_train::{
     AdamWConfig, Examples, Pair, Target, TrainError, TrainRound, TrainSettings, Trainer,
 };
@@ -54,14 +56,17 @@ fn milliseconds_a_step(model: &JanusModel, examples: &Examples) -> Result<f64, T
         learning_rate: 1e-4,
         warmup: 0.0,
         max_steps: STEPS,
-        beta: 0.1,
-        nll_weight: 5.0,
+        loss: LossSettings::default(),
         caption_dropout: 0.1,
         optimizer: AdamWConfig::default(),
     };
     let round = TrainRound {
         seed: 1,
         round: 1,
+        objective: match examples {
+            Examples::Targets(_) => Objective::Sft,
+            Examples::Pairs(_) => Objective::Sigmoid,
+        },
         epochs: 1,
         learning_rate_scale: 1.0,
     };
@@ -92,6 +97,7 @@ fn targets() -> Examples {
         prompt,
         tokens,
         weight: 1.0,
+        desirable: true,
     });
     Examples::Targets(targets.collect())
 }

@@ -1,3 +1,4 @@
+use sc_core::choice::Objective;
 use thiserror::Error;
 
 /// What can go wrong while training.
@@ -24,6 +25,12 @@ pub enum TrainError {
     NoGradient {
         /// The tensor.
         name: String,
+    },
+    /// A loss that compares with a reference got none: it would compare the policy with itself.
+    #[error("`{objective}` is to be trained with, but there is no reference")]
+    NoReference {
+        /// The loss.
+        objective: Objective,
     },
     /// A saved optimizer state does not fit the parameters.
     #[error("the optimizer state does not fit: `{name}` {problem}")]

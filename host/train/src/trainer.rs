@@ -5,14 +5,16 @@ use std::ops::Range;
 use candle_core::{DType, Tensor, Var};
 use rand::Rng;
 use rand::seq::SliceRandom;
+use sc_core::choice::Objective;
 use sc_core::rng;
 use sc_model::{Parameters, UnifiedModel};
 use serde::{Deserialize, Serialize};
 
 use crate::adamw::{AdamW, AdamWConfig, AdamWState};
 use crate::error::TrainError;
-use crate::examples::{Examples, Pair, Reference, ReferenceSums, Target};
-use crate::loss::{self, PairLogProbs};
+use crate::examples::{Examples, Reference};
+use crate::loss::formula::PairLogProbs;
+use crate::loss::{self, Loss, LossSettings};
 use crate::schedule::Schedule;
 
 /// How examples are trained on.
@@ -27,10 +29,8 @@ pub struct TrainSettings {
     pub warmup: f64,
     /// Most steps a round, whatever the number of examples and epochs.
     pub max_steps: usize,
-    /// DPO's β.
-    pub beta: f64,
-    /// Factor on the mean-token NLL of the chosen image that is added to DPO's loss.
-    pub nll_weight: f64,
+    /// Options of the loss.
+    pub loss: LossSettings,
     /// SFT: probability that a caption is replaced by padding, so that guidance keeps working.
     pub caption_dropout: f64,
     /// The optimizer.
@@ -63,18 +63,21 @@ pub struct TrainReport {
     pub loss_first: f64,
     /// Mean loss over the last tenth of the steps.
     pub loss_last: f64,
-    /// DPO: share of the last tenth's pairs whose margin is above 0; `None` under SFT.
+    /// Share of the last tenth's pairs whose margin is above 0, or, under KTO, of its images whose
+    /// log-ratio has the sign that it ought to have; `None` under SFT.
     pub preference_accuracy: Option<f64>,
 }
 
 /// One round of training: where in the run it stands, on which its randomness hangs, and how long
 /// and how fast it goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainRound {
     /// The run's seed.
     pub seed: u64,
     /// The round, from 1.
     pub round: u32,
+    /// What it trains with.
+    pub objective: Objective,
     /// Passes over the examples.
     pub epochs: u32,
     /// Factor on the settings' learning rate.
@@ -104,30 +107,28 @@ pub fn generation_path(parameters: &Parameters) -> Vec<(String, Var)> {
         .collect()
 }
 
-/// The examples with all that is fixed over a round.
-enum Objective<'a> {
-    Imitate {
-        targets: &'a [Target],
-        weights: Vec<f64>,
-    },
-    Prefer {
-        pairs: &'a [Pair],
-        weights: Vec<f64>,
-        reference: &'a ReferenceSums,
-    },
+/// The examples with all that is fixed over a stretch.
+struct Stretch<'a> {
+    loss: Loss,
+    examples: &'a Examples,
+    reference: &'a Reference,
+    /// Of the examples.
+    weights: Vec<f64>,
+    /// Of the codes; none where all tokens count alike.
+    code_weights: Option<&'a [f32]>,
 }
 
 struct BatchLoss {
     loss: Tensor,
     /// Images that passed through the policy.
     images: usize,
-    /// Share of the batch's pairs with a margin above 0; `None` under SFT.
+    /// Share of the batch's examples that are preferred as they ought to be; `None` under SFT.
     preferred: Option<f64>,
 }
 
 /// The training of one round, which may go on in several stretches of passes with more examples
 /// each time.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundTraining {
     round: TrainRound,
     /// Passes done.
@@ -135,8 +136,11 @@ pub struct RoundTraining {
     examples: usize,
     images: usize,
     losses: Vec<f64>,
-    /// Share of pairs with a margin above 0, of each step.
+    /// Share of examples that are preferred as they ought to be, of each step.
     preferred: Vec<f64>,
+    /// How much each code counts, by the examples that the round began with; none where all tokens
+    /// count alike.
+    code_weights: Option<Vec<f32>>,
 }
 
 impl RoundTraining {
@@ -149,7 +153,13 @@ impl RoundTraining {
             images: 0,
             losses: Vec::new(),
             preferred: Vec::new(),
+            code_weights: None,
         }
+    }
+
+    /// Passes done.
+    pub fn passes(&self) -> u32 {
+        self.passes
     }
 
     /// What it came to so far, on a model of `image_tokens` tokens an image.
@@ -211,7 +221,7 @@ impl Trainer {
         round: TrainRound,
         watch: &mut dyn FnMut(&StepReport),
     ) -> Result<TrainReport, TrainError> {
-        let reference = self.reference(model, examples)?;
+        let reference = self.reference(model, examples, round.objective)?;
         let mut training = RoundTraining::begin(round);
         self.go_on(
             model,
@@ -239,11 +249,16 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         let first = training.passes;
         training.passes = until;
-        let Some(objective) = objective(examples, reference) else {
+        if examples.is_empty() {
             return Ok(());
-        };
+        }
         let round = training.round;
+        let loss = self.loss(model, round.objective);
         let done = training.losses.len();
+        if done == 0 {
+            let images = examples.images();
+            training.code_weights = loss.token_weights.by_code(images, model.image_codes());
+        }
         let batches = self.batches(examples.len(), round, first..until, done);
         // As many steps as the round will have if no more examples join it.
         let left = self.batches(examples.len(), round, first..round.epochs, done);
@@ -253,22 +268,20 @@ impl Trainer {
             total,
         };
         training.examples = examples.len();
+        let stretch = Stretch {
+            loss,
+            examples,
+            reference,
+            weights: examples.relative_weights(),
+            code_weights: training.code_weights.as_deref(),
+        };
         for (step, batch) in (done..).zip(&batches) {
-            let batch_loss = match &objective {
-                Objective::Imitate { targets, weights } => {
-                    let mut dropout = rng::stream(
-                        round.seed,
-                        "caption-dropout",
-                        &[u64::from(round.round), step as u64],
-                    );
-                    self.target_loss(model, targets, weights, batch, &mut dropout)?
-                }
-                Objective::Prefer {
-                    pairs,
-                    weights,
-                    reference,
-                } => self.pair_loss(model, pairs, weights, reference, batch)?,
-            };
+            let mut dropout = rng::stream(
+                round.seed,
+                "caption-dropout",
+                &[u64::from(round.round), step as u64],
+            );
+            let batch_loss = self.batch_loss(model, &stretch, batch, &mut dropout)?;
             let gradients = batch_loss.loss.backward()?;
             let value = batch_loss.loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
             if !value.is_finite() {
@@ -325,7 +338,13 @@ impl Trainer {
         batches
     }
 
-    /// What the model as it is now says of the examples; to be taken at a round's start.
+    /// The objective with the settings' options, on the model's images.
+    pub fn loss(&self, model: &dyn UnifiedModel, objective: Objective) -> Loss {
+        Loss::new(objective, &self.settings.loss, model.image_tokens())
+    }
+
+    /// What the model as it is says of the images of `examples`; nothing where the objective has no
+    /// reference.
     ///
     /// # Errors
     /// When the model fails.
@@ -333,108 +352,124 @@ impl Trainer {
         &self,
         model: &dyn UnifiedModel,
         examples: &Examples,
+        objective: Objective,
     ) -> Result<Reference, TrainError> {
-        let pairs = match examples {
-            Examples::Pairs(pairs) if !pairs.is_empty() => pairs,
-            _ => return Ok(Reference::default()),
-        };
-        let (mut chosen, mut rejected) = (Vec::new(), Vec::new());
-        for batch in pairs.chunks(self.settings.batch_size) {
-            let rows = pair_rows(batch.iter());
-            let sums = model.frozen_token_log_probs(&rows)?.sum(1)?;
-            chosen.push(sums.narrow(0, 0, batch.len())?);
-            rejected.push(sums.narrow(0, batch.len(), batch.len())?);
+        if examples.is_empty() || !self.loss(model, objective).needs_reference() {
+            return Ok(Reference::default());
         }
-        Ok(Reference(Some(ReferenceSums {
-            chosen: Tensor::cat(&chosen, 0)?,
-            rejected: Tensor::cat(&rejected, 0)?,
-        })))
+        let mut parts: Vec<Vec<Tensor>> = Vec::new();
+        let all: Vec<usize> = (0..examples.len()).collect();
+        for batch in all.chunks(self.settings.batch_size) {
+            let rows = examples.rows(batch);
+            let log_probs = model.frozen_token_log_probs(&rows)?;
+            let images = rows.len() / batch.len();
+            parts.resize(images, Vec::new());
+            for (image, part) in parts.iter_mut().enumerate() {
+                part.push(log_probs.narrow(0, image * batch.len(), batch.len())?);
+            }
+        }
+        let rows = parts.iter().map(|part| Tensor::cat(part, 0));
+        Ok(Reference(rows.collect::<candle_core::Result<_>>()?))
     }
 
-    fn pair_loss(
+    fn batch_loss(
         &self,
         model: &dyn UnifiedModel,
-        pairs: &[Pair],
-        weights: &[f64],
-        reference: &ReferenceSums,
-        batch: &[usize],
-    ) -> Result<BatchLoss, TrainError> {
-        let rows = pair_rows(batch.iter().map(|&index| &pairs[index]));
-        let count = batch.len();
-        let token_log_probs = model.token_log_probs(&rows, &vec![false; rows.len()])?;
-        let sums = token_log_probs.sum(1)?;
-        let at: Vec<u32> = batch.iter().map(|&index| index as u32).collect();
-        let at = Tensor::new(at, model.device())?;
-        let log_probs = PairLogProbs {
-            chosen: &sums.narrow(0, 0, count)?,
-            rejected: &sums.narrow(0, count, count)?,
-            reference_chosen: &reference.chosen.index_select(&at, 0)?,
-            reference_rejected: &reference.rejected.index_select(&at, 0)?,
-        };
-        let margins = log_probs.margin()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let preferred = margins.iter().filter(|&&margin| margin > 0.0).count();
-        let preference = loss::dpo_sigmoid(&log_probs, self.settings.beta)?;
-        let nll = loss::token_nll(&token_log_probs.narrow(0, 0, count)?)?;
-        let each = (preference + (nll * self.settings.nll_weight)?)?;
-        Ok(BatchLoss {
-            loss: weighted_mean(&each, weights, batch)?,
-            images: rows.len(),
-            preferred: Some(preferred as f64 / count as f64),
-        })
-    }
-
-    fn target_loss(
-        &self,
-        model: &dyn UnifiedModel,
-        targets: &[Target],
-        weights: &[f64],
+        stretch: &Stretch<'_>,
         batch: &[usize],
         dropout: &mut impl Rng,
     ) -> Result<BatchLoss, TrainError> {
-        let rows: Vec<(&str, &[u32])> = batch
-            .iter()
-            .map(|&index| (&*targets[index].prompt, &*targets[index].tokens))
-            .collect();
+        let (loss, count) = (&stretch.loss, batch.len());
+        let rows = stretch.examples.rows(batch);
+        let drops_captions = loss.objective == Objective::Sft;
         let dropped: Vec<bool> = rows
             .iter()
-            .map(|_| dropout.random_bool(self.settings.caption_dropout))
+            .map(|_| drops_captions && dropout.random_bool(self.settings.caption_dropout))
             .collect();
-        let each = loss::token_nll(&model.token_log_probs(&rows, &dropped)?)?;
+        let weights = stretch.token_weights(&rows, model)?;
+        let weighted = |log_probs: Tensor| match &weights {
+            Some(weights) => log_probs * weights,
+            None => Ok(log_probs),
+        };
+        let log_probs = weighted(model.token_log_probs(&rows, &dropped)?)?;
+        let reference = (stretch.reference.rows(batch)?)
+            .map(&weighted)
+            .transpose()?
+            .map(|log_probs| log_probs.sum(1))
+            .transpose()?;
+        if loss.needs_reference() && reference.is_none() {
+            return Err(TrainError::NoReference {
+                objective: loss.objective,
+            });
+        }
+        let (each, preferred) = match (stretch.examples, reference) {
+            (Examples::Targets(targets), Some(reference)) => {
+                let kinds: Vec<bool> = batch.iter().map(|&at| targets[at].desirable).collect();
+                let ratios = (log_probs.sum(1)? - reference)?;
+                let signs = share(&ratios, |at, ratio| (ratio > 0.0) == kinds[at])?;
+                let imitated: Vec<f32> = kinds
+                    .iter()
+                    .map(|&kind| f32::from(u8::from(kind)))
+                    .collect();
+                let imitated =
+                    Tensor::new(imitated, model.device())?.to_dtype(log_probs.dtype())?;
+                let nll = (loss::token_nll(&log_probs)? * imitated)?;
+                let preference = loss.labelled(&ratios, &kinds)?;
+                ((preference + (nll * loss.nll_weight)?)?, Some(signs))
+            }
+            (Examples::Targets(_), None) => (loss::token_nll(&log_probs)?, None),
+            (Examples::Pairs(_), reference) => {
+                let sums = log_probs.sum(1)?;
+                let chosen = sums.narrow(0, 0, count)?;
+                let rejected = sums.narrow(0, count, count)?;
+                // Without a reference the policy's own take its place, and are not looked at.
+                let fixed = reference.unwrap_or_else(|| sums.detach());
+                let pairs = PairLogProbs {
+                    chosen: &chosen,
+                    rejected: &rejected,
+                    reference_chosen: &fixed.narrow(0, 0, count)?,
+                    reference_rejected: &fixed.narrow(0, count, count)?,
+                };
+                let preferred = share(&loss.pair_margin(&pairs)?, |_, margin| margin > 0.0)?;
+                let nll = loss::token_nll(&log_probs.narrow(0, 0, count)?)?;
+                let each = (loss.pairs(&pairs)? + (nll * loss.nll_weight)?)?;
+                (each, Some(preferred))
+            }
+        };
         Ok(BatchLoss {
-            loss: weighted_mean(&each, weights, batch)?,
+            loss: weighted_mean(&each, &stretch.weights, batch)?,
             images: rows.len(),
-            preferred: None,
+            preferred,
         })
     }
 }
 
-/// The examples with all that is fixed over a stretch; none where there is nothing to train on.
-fn objective<'a>(examples: &'a Examples, reference: &'a Reference) -> Option<Objective<'a>> {
-    match (examples, &reference.0) {
-        (Examples::Targets(targets), _) if !targets.is_empty() => Some(Objective::Imitate {
-            targets,
-            weights: relative_weights(targets.iter().map(|target| target.weight)),
-        }),
-        (Examples::Pairs(pairs), Some(reference)) => Some(Objective::Prefer {
-            pairs,
-            weights: relative_weights(pairs.iter().map(|pair| pair.weight)),
-            reference,
-        }),
-        _ => None,
+impl Stretch<'_> {
+    /// Weights [rows, N] of the tokens of some images.
+    fn token_weights(
+        &self,
+        rows: &[(&str, &[u32])],
+        model: &dyn UnifiedModel,
+    ) -> Result<Option<Tensor>, TrainError> {
+        let Some(by_code) = self.code_weights else {
+            return Ok(None);
+        };
+        let weights: Vec<f32> = (rows.iter())
+            .flat_map(|(_, tokens)| tokens.iter().map(|&token| by_code[token as usize]))
+            .collect();
+        let shape = (rows.len(), self.loss.tokens);
+        Ok(Some(Tensor::from_vec(weights, shape, model.device())?))
     }
 }
 
-/// `weights` scaled to a mean of 1.
-fn relative_weights(weights: impl ExactSizeIterator<Item = f64> + Clone) -> Vec<f64> {
-    let mean = weights.clone().sum::<f64>() / weights.len() as f64;
-    weights.map(|weight| weight / mean).collect()
-}
-
-/// All preferred images, then all dispreferred ones in the same order.
-fn pair_rows<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone) -> Vec<(&'a str, &'a [u32])> {
-    let chosen = pairs.clone().map(|pair| (&*pair.prompt, &*pair.chosen));
-    let rejected = pairs.map(|pair| (&*pair.prompt, &*pair.rejected));
-    chosen.chain(rejected).collect()
+/// The share of a tensor's numbers that are as they ought to be.
+fn share(numbers: &Tensor, good: impl Fn(usize, f64) -> bool) -> Result<f64, TrainError> {
+    let numbers = numbers.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let hits = numbers
+        .iter()
+        .enumerate()
+        .filter(|(at, number)| good(*at, **number));
+    Ok(hits.count() as f64 / numbers.len() as f64)
 }
 
 /// Mean over the batch of each example's loss times its weight.

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod draw;
+pub mod loss;
 pub mod model;
 pub mod replay;
 pub mod run;

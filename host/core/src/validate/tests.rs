@@ -206,7 +206,7 @@ fn a_choice_is_made_once() {
         weight: 1.0,
     };
     let check = |pairs: &[Choice], expected| {
-        check(choices(pairs, &groups, Objective::Dpo), expected);
+        check(choices(pairs, &groups, Objective::Sigmoid), expected);
     };
     check(&[pair(0, 1), pair(1, 0)], "accepted");
     check(
@@ -231,7 +231,7 @@ proptest! {
         ],
         desirable in any::<bool>(),
         pair in any::<bool>(),
-        objective in prop_oneof![Just(Objective::Dpo), Just(Objective::Sft)],
+        objective in prop::sample::select(Objective::ALL.to_vec()),
     ) {
         let groups = groups(&[&[0, 2, UNPARSED], &[1], &[]]);
         let choice = if pair {
@@ -243,9 +243,13 @@ proptest! {
             .get(group as usize)
             .is_some_and(|g| g.candidates.iter().any(|c| c.index == index));
         let usable = has(chosen) && chosen != UNPARSED
-            && (if pair { has(rejected) && chosen != rejected } else { desirable })
+            && if pair {
+                has(rejected) && chosen != rejected
+            } else {
+                desirable || objective.takes() == Takes::LabelledTargets
+            }
             && weight.is_finite() && (1e-6..=1e3).contains(&weight)
-            && pair == (objective == Objective::Dpo);
+            && pair == (objective.takes() == Takes::Pairs);
         match choices(&[choice], &groups, objective) {
             Ok(()) => prop_assert!(usable),
             Err(error) => {

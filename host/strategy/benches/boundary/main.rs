@@ -37,7 +37,7 @@ fn milliseconds(time: Duration) -> f64 {
 
 fn select(set: &StrategySet, groups: &[Group]) {
     let selection = set.pair_selection.strategy();
-    let reply = selection.select(&context(1), groups, Objective::Dpo, &mut NoServices);
+    let reply = selection.select(&context(1), groups, Objective::Sigmoid, &mut NoServices);
     black_box(reply.unwrap());
 }
 

@@ -3,7 +3,7 @@
 //! Source: the DPO and SFT data of Han et al. (arXiv 2507.16663).
 
 use sc_core::candidate::{Candidate, Group, Verdict};
-use sc_core::choice::{Choice, Objective};
+use sc_core::choice::{Choice, Objective, Takes};
 
 use crate::error::CallError;
 use crate::parameter::{Parameter, Settings};
@@ -13,8 +13,8 @@ use crate::services::CandidateServices;
 const MIN_GAP: f64 = 0.2;
 const ACCEPT: f64 = 0.9;
 
-/// DPO: a pair from each prompt that has an accepted and a rejected image. SFT: every accepted
-/// image that the model is sure of.
+/// Pairs: one from each prompt that has an accepted and a rejected image. Targets: every accepted
+/// image that the model is sure of; labelled ones: every rejected image that it is as sure of, too.
 pub(crate) struct BestWorst {
     /// Least difference in p-yes between the two images of a pair.
     min_gap: f64,
@@ -34,7 +34,7 @@ impl BestWorst {
             ),
             Parameter::number(
                 "accept",
-                "Least p-yes of an image to imitate (SFT).",
+                "Least p-yes of an image to imitate (SFT); one to avoid (KTO) has 1 less this at most.",
                 ACCEPT,
                 0.0,
                 1.0,
@@ -80,20 +80,35 @@ impl PairSelection for BestWorst {
         _: &mut dyn CandidateServices,
     ) -> Result<Reply<Vec<Choice>>, CallError> {
         let numbered = (0_u32..).zip(groups);
-        let choices = match objective {
-            Objective::Dpo => numbered
+        let target = |position: u32, candidate: &Candidate, desirable: bool| Choice::Target {
+            group: position,
+            candidate: candidate.index,
+            weight: 1.0,
+            desirable,
+        };
+        let choices = match objective.takes() {
+            Takes::Pairs => numbered
                 .filter_map(|(position, group)| self.pair(position, group))
                 .collect(),
-            Objective::Sft => numbered
+            Takes::Targets => numbered
                 .flat_map(|(position, group)| {
                     with(group, Verdict::Accepted)
                         .filter(|candidate| candidate.p_yes >= self.accept)
-                        .map(move |candidate| Choice::Target {
-                            group: position,
-                            candidate: candidate.index,
-                            weight: 1.0,
-                            desirable: true,
-                        })
+                        .map(move |candidate| target(position, candidate, true))
+                })
+                .collect(),
+            Takes::LabelledTargets => numbered
+                .flat_map(|(position, group)| {
+                    let candidates = group.candidates.iter();
+                    candidates.filter_map(move |candidate| match candidate.verdict {
+                        Verdict::Accepted if candidate.p_yes >= self.accept => {
+                            Some(target(position, candidate, true))
+                        }
+                        Verdict::Rejected if candidate.p_yes <= 1.0 - self.accept => {
+                            Some(target(position, candidate, false))
+                        }
+                        _ => None,
+                    })
                 })
                 .collect(),
         };

@@ -81,7 +81,7 @@ fn inputs(role: Role) -> Vec<(String, Case)> {
         Role::PairSelection => sized(|groups| Body::PairSelection {
             input: SelectionCase {
                 groups: random_groups(groups, OF_ONE),
-                objective: Objective::Dpo,
+                objective: Objective::Sigmoid,
             },
             expected: None,
         })

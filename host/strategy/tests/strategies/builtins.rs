@@ -143,7 +143,7 @@ fn best_worst_pairs_the_ends_and_imitates_what_is_sure() {
     };
     // Of equals the first; no pair without both verdicts or with too small a gap.
     assert_eq!(
-        select(Objective::Dpo),
+        select(Objective::Sigmoid),
         [Choice::Pair {
             group: 0,
             chosen: 1,

@@ -174,7 +174,7 @@ pub fn bounds(count: u32) -> (PlanBounds, PlanDefaults) {
                 temperature: 1.0,
                 guidance: 2.0,
             },
-            objective: Objective::Dpo,
+            objective: Objective::Sigmoid,
             epochs: 2,
         },
     )

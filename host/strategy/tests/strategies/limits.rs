@@ -47,7 +47,7 @@ fn failure(role: Role, fault: &str) -> CallError {
         Role::PairSelection => set
             .pair_selection
             .strategy()
-            .select(&context, &groups, Objective::Dpo, &mut NoServices)
+            .select(&context, &groups, Objective::Sigmoid, &mut NoServices)
             .map(drop),
         Role::QualityGate => decide(&set, 3).map(drop),
     };
@@ -217,7 +217,7 @@ fn the_largest_valid_answer_passes_at_100_000_candidates() {
     let reply = set
         .pair_selection
         .strategy()
-        .select(&context(1), &groups, Objective::Dpo, &mut NoServices)
+        .select(&context(1), &groups, Objective::Sigmoid, &mut NoServices)
         .unwrap();
     assert!(reply.answer.len() > 5000);
 }

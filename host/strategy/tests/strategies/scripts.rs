@@ -45,7 +45,7 @@ fn the_pair_script_answers_like_the_builtin() {
     let groups = groups(50, 8);
     let builtin = load(&["builtin:best-worst"], &[]);
     let script = load(&["scripts/pairs.rhai"], &[]);
-    for objective in [Objective::Dpo, Objective::Sft] {
+    for objective in [Objective::Sigmoid, Objective::Sft] {
         let answer = |set: &StrategySet| {
             set.pair_selection
                 .strategy()
@@ -254,7 +254,12 @@ fn a_script_fills_several_roles_and_plans_rounds() {
     let pairs = set
         .pair_selection
         .strategy()
-        .select(&context(1), &groups(2, 2), Objective::Dpo, &mut NoServices)
+        .select(
+            &context(1),
+            &groups(2, 2),
+            Objective::Sigmoid,
+            &mut NoServices,
+        )
         .unwrap();
     assert_eq!(
         pairs.answer[1],

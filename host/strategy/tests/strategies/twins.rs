@@ -255,7 +255,7 @@ fn twin_curricula_plan_the_same() {
                         prompts: random.random_range(1..20),
                         images_per_prompt: random.random_range(1..9),
                         sampling: Sampling::default(),
-                        objective: Objective::ALL[random.random_range(0..2)],
+                        objective: Objective::ALL[random.random_range(0..Objective::ALL.len())],
                         epochs: random.random_range(1..4),
                     },
                 };
@@ -315,7 +315,7 @@ fn twin_selections_choose_the_same() {
                 let mut random = stream(13, "twin selections", &[u64::from(number)]);
                 let groups = groups(&mut random);
                 let context = context(&mut random);
-                let objective = Objective::ALL[random.random_range(0..2)];
+                let objective = Objective::ALL[random.random_range(0..Objective::ALL.len())];
                 let select = |set: &StrategySet| {
                     let selection = set.pair_selection.strategy();
                     told(selection.select(&context, &groups, objective, &mut StandIn)).0

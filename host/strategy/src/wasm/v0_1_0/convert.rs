@@ -162,8 +162,12 @@ impl<'a> GroupParts<'a> {
 
 pub(super) fn objective(objective: Objective) -> types::Objective<'static> {
     types::Objective {
-        name: objective.name(),
-        takes: objective.takes(),
+        name: match objective {
+            // Under this name it was there when the contract was published.
+            Objective::Sigmoid => "dpo",
+            other => other.name(),
+        },
+        takes: objective.takes().name(),
     }
 }
 
