@@ -96,7 +96,7 @@ impl Host {
             ..StrategyRequest::default()
         };
         let set = StrategySet::load(&request, &runtime).context("a good strategy is not loaded")?;
-        match ask(&set, Role::QualityGate, Objective::Dpo, 0) {
+        match ask(&set, Role::QualityGate, Objective::Sigmoid, 0) {
             Outcome::Answered(answer) if answer.contains(GOOD.1) => Ok(()),
             Outcome::Answered(text) | Outcome::Failed(text) | Outcome::Refused(text) => {
                 anyhow::bail!("a good strategy does not answer as it should: {text}")
@@ -131,7 +131,7 @@ impl Host {
         };
         let objective = match row.has("objective=sft") {
             true => Objective::Sft,
-            false => Objective::Dpo,
+            false => Objective::Sigmoid,
         };
         let slow = row.number("slow")?.unwrap_or(0);
         Ok(ask(&set, role, objective, slow as u64))

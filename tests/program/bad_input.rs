@@ -375,7 +375,7 @@ fn options() {
             Case {
                 name: "an unknown objective",
                 arguments: &["run", "--objective", "ppo"],
-                expected: &["--objective", "ppo", "dpo"],
+                expected: &["--objective", "ppo", "sigmoid"],
             },
             Case {
                 name: "no images",

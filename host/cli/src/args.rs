@@ -6,7 +6,9 @@ mod strategy;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sc_run::settings::RunSettings;
+use sc_run::RunError;
+use sc_run::judge::JudgeName;
+use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::strategy::{
@@ -30,7 +32,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Improve a model on the tiny world: draw, judge, filter, select, train, evaluate, gate.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Draw images, ask the model about them, and put them on a sheet.
     Draw(DrawArguments),
     /// Draw one image or more a prompt and print the Nonunified score.
@@ -170,12 +172,16 @@ impl RunArguments {
     }
 
     /// Puts what was typed in the place of what the settings hold.
-    pub fn apply(&self, settings: &mut RunSettings) {
+    ///
+    /// # Errors
+    /// When a perturbation is unknown or has an unfit value.
+    pub fn apply(&self, settings: &mut RunSettings) -> Result<(), RunError> {
         let evaluation = &mut settings.evaluation;
         if let Some(n) = self.evaluate {
             evaluation.prompts = n;
             evaluation.labelled = n;
             evaluation.round_prompts = evaluation.round_prompts.min(n);
+            evaluation.fixed = n.saturating_mul(3).min(MOST_EVALUATED);
         }
         let numbers = [
             (&mut settings.rounds, self.rounds),
@@ -187,7 +193,6 @@ impl RunArguments {
             *setting = given.unwrap_or(*setting);
         }
         settings.seed = self.seed.unwrap_or(settings.seed);
-        self.method.apply(settings);
         let rates = [
             (&mut settings.training.learning_rate, self.learning_rate),
             (&mut settings.sampling.guidance, self.guidance.guidance),
@@ -195,6 +200,7 @@ impl RunArguments {
         for (setting, given) in rates {
             *setting = given.unwrap_or(*setting);
         }
+        self.method.apply(settings)
     }
 }
 
@@ -229,6 +235,9 @@ pub struct ScoreArguments {
         allow_negative_numbers = true
     )]
     pub images_per_prompt: u32,
+    /// Whose verdicts are counted.
+    #[arg(long, value_parser = method::judge(), default_value = "margin")]
+    pub judge: JudgeName,
     #[command(flatten)]
     pub guidance: Guidance,
     #[command(flatten)]
@@ -346,20 +355,20 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use sc_core::choice::Objective;
+    use sc_run::settings::Scheme;
 
     /// The help says what the settings are: it cannot ask them itself.
     #[test]
     fn the_help_names_the_defaults_that_hold() {
         let command = Arguments::command();
         let run = command.find_subcommand("run").expect("the command");
-        let settings = RunSettings::defaults(Objective::Sft);
+        let settings = RunSettings::defaults(Objective::Sft, Scheme::Online, 5000);
         for (option, default) in [
             ("rounds", settings.rounds.to_string()),
             ("prompts", settings.prompts_per_round.to_string()),
             ("images_per_prompt", settings.images_per_prompt.to_string()),
             ("epochs", settings.epochs.to_string()),
             ("evaluate", settings.evaluation.prompts.to_string()),
-            ("max_steps", settings.training.max_steps.to_string()),
             (
                 "learning_rate",
                 format!("{:e}", settings.training.learning_rate),

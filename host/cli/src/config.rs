@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use sc_core::choice::Objective;
 use sc_core::role::Role;
 use sc_run::RunError;
-use sc_run::settings::RunSettings;
+use sc_run::settings::{RunSettings, Scheme};
+use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{
     GateCombinator, Grants, Identity, Limits, Policies, Requested, StrategyRequest, StrategySet,
 };
@@ -100,10 +101,13 @@ impl Configuration {
                 "the tiny world is the only task that this program has",
             ));
         }
-        let mut settings = settings(shown, table, arguments.method.objective)?;
+        let chosen = (arguments.method.objective, arguments.method.scheme);
+        let mut settings = settings(shown, table, chosen)?;
         let file_guidance = file.is_some().then_some(settings.sampling.guidance);
-        arguments.apply(&mut settings);
-        check(&settings)?;
+        arguments
+            .apply(&mut settings)
+            .and_then(|()| settings.check())
+            .map_err(unusable)?;
 
         let mut limits: Vec<String> = Vec::new();
         for (name, value) in &around.limits {
@@ -231,21 +235,30 @@ fn read(file: &Path) -> anyhow::Result<(Around, Table)> {
     Ok((around, settings))
 }
 
-/// The settings that the file gives, on top of the defaults.
+/// The settings that the file gives, on top of the defaults of objective and scheme, which may be
+/// given from without.
 fn settings(
     file: &Path,
     table: Table,
-    objective: Option<Objective>,
+    (objective, scheme): (Option<Objective>, Option<Scheme>),
 ) -> anyhow::Result<RunSettings> {
-    let in_file = table
-        .get("objective")
-        .map(|value| value.clone().try_into::<Objective>())
-        .transpose()
-        .map_err(|error| unfit(file, &error))?;
+    fn of<T: for<'de> Deserialize<'de>>(
+        file: &Path,
+        table: &Table,
+        key: &str,
+    ) -> anyhow::Result<Option<T>> {
+        let value = table.get(key).map(|value| value.clone().try_into());
+        value.transpose().map_err(|error| unfit(file, &error))
+    }
+    let in_file = of(file, &table, "objective")?;
     let objective = objective.or(in_file).unwrap_or(Objective::Sft);
-    let mut merged = Table::try_from(RunSettings::defaults(objective))?;
+    let in_file = of(file, &table, "scheme")?;
+    let scheme = scheme.or(in_file).unwrap_or_default();
+    let prompts = TinyWorld::new().training_prompts().len() as u32;
+    let mut merged = Table::try_from(RunSettings::defaults(objective, scheme, prompts))?;
     merge(&mut merged, table);
     merged.insert("objective".into(), objective.name().into());
+    merged.insert("scheme".into(), scheme.name().into());
     merged.try_into().map_err(|error| unfit(file, &error))
 }
 
@@ -281,21 +294,20 @@ fn typed(value: &Value) -> String {
     }
 }
 
-fn check(settings: &RunSettings) -> anyhow::Result<()> {
-    settings.check().map_err(|error| {
-        let message = match error {
-            RunError::Setting {
-                field,
-                value,
-                expected,
-            } => format!("`{}` is {value}; expected {expected}", option(&field)),
-            other => other.to_string(),
-        };
-        Mistake::error(
-            message,
-            "`sc-host run --help` lists the options and their defaults",
-        )
-    })
+/// Tells of a setting by the option that gives it.
+fn unusable(error: RunError) -> anyhow::Error {
+    let message = match error {
+        RunError::Setting {
+            field,
+            value,
+            expected,
+        } => format!("`{}` is {value}; expected {expected}", option(&field)),
+        other => other.to_string(),
+    };
+    Mistake::error(
+        message,
+        "`sc-host run --help` lists the options and their defaults",
+    )
 }
 
 /// What is typed for a setting.
@@ -309,6 +321,10 @@ fn option(field: &str) -> &str {
         "evaluation.prompts" | "evaluation.round_prompts" => "--evaluate",
         "guidance" => "--guidance",
         "training.learning_rate" => "--learning-rate",
+        "perturb" => "--perturb",
+        "judge" => "--judge",
+        "interpolate" => "--interpolate",
+        "evaluation.fixed" => "--fixed-images",
         "training.max_steps" => "--max-steps",
         "training.loss.beta" => "--beta",
         "training.loss.label_smoothing" => "--label-smoothing",

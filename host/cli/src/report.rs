@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use sc_core::co_improvement::{CoImprovement, WinRate};
 use sc_core::metrics::Share;
 use sc_model::info::ModelInfo;
 use sc_model::verify::Report;
@@ -103,6 +104,56 @@ pub fn before_after(before: &Figures, after: &Figures) -> String {
         );
     }
     table
+}
+
+/// How the judging of the first model's images changed.
+pub fn co_improvement(found: &CoImprovement) -> String {
+    let rate = |rate: &WinRate| {
+        format!(
+            "{:5.1} % [{:.1}, {:.1}], {} flips",
+            rate.value * 100.0,
+            rate.low * 100.0,
+            rate.high * 100.0,
+            rate.n
+        )
+    };
+    let flips = &found.flips;
+    let mut lines = vec![
+        ("understanding win rate", rate(&found.win_rate)),
+        ("the same, free of bias", rate(&found.bias_free_win_rate)),
+        (
+            "false positives",
+            format!(
+                "{:5} corrected, {} new",
+                flips.false_positives_corrected, flips.false_positives_new
+            ),
+        ),
+        (
+            "false negatives",
+            format!(
+                "{:5} corrected, {} new",
+                flips.false_negatives_corrected, flips.false_negatives_new
+            ),
+        ),
+    ];
+    if let Some(area) = &found.area {
+        let area = format!(
+            "{:5.1} before, {:.1} after, change {:+.2} [{:+.2}, {:+.2}]",
+            area.before * 100.0,
+            area.after * 100.0,
+            area.change * 100.0,
+            area.low * 100.0,
+            area.high * 100.0
+        );
+        lines.push(("area under ROC of p-yes", area));
+    }
+    let lines: String = (lines.into_iter())
+        .map(|(name, value)| format!("{name:24}{value}\n"))
+        .collect();
+    format!(
+        "\njudging {} images of the model that it began with:\n{lines}",
+        found.images
+    )
 }
 
 /// Every tensor of a verification with its errors, the failed ones marked.

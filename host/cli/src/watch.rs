@@ -91,17 +91,33 @@ impl Watcher for ForPeople {
                      {role}: {error}"
                 ),
             }),
+            Event::SupervisionChanged { changes } => self.say(&format!(
+                "SUPERVISION IS CHANGED ON PURPOSE: {}",
+                changes.join(", ")
+            )),
+            Event::Persuaded {
+                round,
+                steps,
+                p_yes,
+            } => self.say(&format!(
+                "round {round}: the judge was trained for {steps} steps to say yes; p-yes of its own \
+                 images is {p_yes:.2} now"
+            )),
+            Event::WentOn { round, passes } => self.say(&format!(
+                "round {round}: goes on after pass {passes} over its examples"
+            )),
             Event::NothingToTrainOn { round } => {
                 self.say(&format!("round {round}: nothing was chosen, so nothing is trained"));
             }
             Event::Round(record) => self.say(&format!(
-                "round {}: {} of {} images accepted, trained {} steps on {} examples, {}",
+                "round {}: {} of {} images accepted, trained {} steps on {} examples, {}: {}",
                 record.round,
                 record.accepted,
                 record.drawn,
                 record.training.steps,
                 record.training.examples,
                 if record.kept { "kept" } else { "rolled back" },
+                record.reason,
             )),
         }
     }

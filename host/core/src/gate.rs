@@ -24,6 +24,15 @@ pub enum GateDecision {
 }
 
 impl GateDecision {
+    /// Why, in a few words.
+    pub fn reason(&self) -> &str {
+        match self {
+            GateDecision::Keep { reason }
+            | GateDecision::RollBack { reason }
+            | GateDecision::Stop { reason } => reason,
+        }
+    }
+
     /// The combinator `any-roll-back`: the most cautious of several decisions, stop before roll back
     /// before keep, and of equals the first.
     pub fn most_cautious<'a>(

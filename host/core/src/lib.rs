@@ -11,12 +11,14 @@
 pub mod answer;
 pub mod candidate;
 pub mod choice;
+pub mod co_improvement;
 pub mod gate;
 pub mod history;
 pub mod metrics;
 pub mod plan;
 pub mod prompt;
 pub mod rng;
+pub mod roc;
 pub mod role;
 pub mod text;
 pub mod validate;

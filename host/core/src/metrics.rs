@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::Verdict;
 
+/// The normal quantile of a 95 % interval.
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
+
 /// A share with its count and its 95 % Wilson score interval, all in 0–1.
 ///
 /// With `n` = 0 nothing is known: the value is 0, written as `null`, and the interval 0–1.
@@ -71,7 +74,6 @@ impl Share {
                 n,
             };
         }
-        const Z: f64 = 1.959_963_984_540_054;
         let count = n as f64;
         let share = hits as f64 / count;
         let denominator = 1.0 + Z * Z / count;
@@ -93,6 +95,38 @@ impl Share {
             },
             n,
         }
+    }
+}
+
+/// A mean with its count and its 95 % interval, by the normal approximation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Number of values.
+    pub n: u64,
+}
+
+impl Mean {
+    /// The mean of some values; none of fewer than two, whose spread is not known.
+    pub fn of(values: &[f64]) -> Option<Mean> {
+        if values.len() < 2 {
+            return None;
+        }
+        let count = values.len() as f64;
+        let value = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|x| (x - value) * (x - value)).sum();
+        let half_width = Z * (squares / (count - 1.0) / count).sqrt();
+        Some(Mean {
+            value,
+            low: value - half_width,
+            high: value + half_width,
+            n: values.len() as u64,
+        })
     }
 }
 
@@ -156,6 +190,18 @@ impl Metric {
     }
 }
 
+impl From<(&str, Mean)> for Metric {
+    fn from((name, mean): (&str, Mean)) -> Metric {
+        Metric {
+            name: name.into(),
+            value: mean.value,
+            low: mean.low,
+            high: mean.high,
+            n: mean.n,
+        }
+    }
+}
+
 /// The figures of a finished round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundMetrics {
@@ -195,6 +241,15 @@ mod tests {
         let written = serde_json::json!({"value": null, "low": 0.0, "high": 1.0, "n": 0});
         assert_eq!(serde_json::to_value(nothing).ok(), Some(written.clone()));
         assert_eq!(serde_json::from_value(written).ok(), Some(nothing));
+    }
+
+    #[test]
+    fn a_mean_has_an_interval_if_its_spread_is_known() {
+        assert_eq!(Mean::of(&[1.0]), None);
+        let mean = Mean::of(&[1.0, 3.0]).expect("a mean");
+        // The standard error is 1.
+        assert_eq!((mean.value, mean.n), (2.0, 2));
+        assert!((mean.high - 2.0 - Z).abs() < 1e-12 && (2.0 - mean.low - Z).abs() < 1e-12);
     }
 
     #[test]

@@ -98,6 +98,29 @@ pub trait UnifiedModel {
     /// As [`UnifiedModel::judge`].
     fn ask(&self, pixels: &Tensor, questions: &[String]) -> Result<Vec<Answer>>;
 
+    /// The words of `text` that the model has no token for; a model that cuts words into pieces has
+    /// one for all.
+    ///
+    /// # Errors
+    /// When the text cannot be read at all.
+    fn unknown_words(&self, text: &str) -> Result<Vec<String>> {
+        let _ = text;
+        Ok(Vec::new())
+    }
+
+    /// Log-probabilities [B] of the answer yes or no (`yes[i]`) to whether each image shows its
+    /// prompt, among all words, in the words that the model was trained to be asked in.
+    /// Differentiable in the language model and the understanding path.
+    ///
+    /// # Errors
+    /// As [`UnifiedModel::judge`], and when the model answers in sentences.
+    fn verdict_log_probs(
+        &self,
+        pixels: &Tensor,
+        prompts: &[String],
+        yes: &[bool],
+    ) -> Result<Tensor>;
+
     /// Log-probabilities [B, N] of the tokens of given images (prompt, tokens), each token after
     /// those before it: conditional, at temperature 1, without guidance. Differentiable in the
     /// language model and the generation groups. `caption_dropped[i]` replaces the words of

@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
                 Ok(reply) => {
                     let mut row = self.row(role, who, outcome(&reply.answer));
                     row.usage = (!reply.usage.is_empty()).then_some(reply.usage);
-                    self.ledger.push(row);
+                    self.ledger.push(row.into());
                     self.states.insert(owner, reply.state);
                     if position == 0 {
                         slot(&mut self.strategies, link).answered();
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
                             then: then.clone(),
                         },
                     );
-                    self.ledger.push(row);
+                    self.ledger.push(row.into());
                     if policy == OnFailure::Stop {
                         self.leave_ledger()?;
                         return Err(error.into());
@@ -135,8 +135,8 @@ impl<'a> Run<'a> {
                         error: error.clone(),
                     },
                 };
-                self.ledger
-                    .push(LedgerRow::new(self.round, self.epoch, *role, who, outcome));
+                let row = LedgerRow::new(self.round, self.epoch, *role, who, outcome);
+                self.ledger.push(row.into());
                 self.watcher.event(&Event::StrategyEdited {
                     round: self.round,
                     role: *role,

@@ -7,7 +7,8 @@ use sc_strategy::{CandidateServices, Image, ModelReply, Question};
 use sc_world::Picture;
 
 use crate::error::RunError;
-use crate::generation::{DrawnGroup, read_answer};
+use crate::generation::DrawnGroup;
+use crate::judge::Judgement;
 
 /// Images asked about at a time. Bounds the memory for pixels.
 const CHUNK: usize = 512;
@@ -69,11 +70,11 @@ impl<'a> Drawn<'a> {
             let pixels = self.model.decode(&tokens)?;
             let texts: Vec<String> = questions.iter().map(|q| q.text.clone()).collect();
             for (question, answer) in questions.iter().zip(self.model.ask(&pixels, &texts)?) {
-                let (verdict, p_yes, answer) = read_answer(answer);
+                let judgement = Judgement::read(answer);
                 let reply = ModelReply {
-                    p_yes,
-                    verdict,
-                    answer,
+                    p_yes: judgement.p_yes,
+                    verdict: judgement.verdict,
+                    answer: judgement.answer,
                 };
                 self.known.insert(question.clone(), reply);
                 self.asked.push(question.clone());

@@ -2,17 +2,19 @@
 //! the machine went down, or with more rounds and other strategies.
 //!
 //! `checkpoints/round-N/` appears whole, by a rename, and the one before is removed after that. It
-//! holds the trained weights, the optimizer, and the run's memory as JSON.
+//! holds the trained weights, the optimizer, and the run's memory as JSON. In the middle of the round
+//! after N it is `round-N-pass-P`, and holds what that round has come to as well.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Tensor, safetensors};
+use candle_core::{Device, Tensor, safetensors};
 use sc_core::history::PromptHistory;
 use sc_core::metrics::RoundMetrics;
 use sc_model::UnifiedModel;
-use sc_train::AdamWState;
+use sc_strategy::record::RoundInputs;
+use sc_train::{AdamWState, Reference};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -20,14 +22,21 @@ use crate::ask::StateOwner;
 use crate::error::RunError;
 use crate::evaluation::Evaluation;
 use crate::event::Cost;
+use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
 use crate::store::RunStore;
 use crate::task::Task;
 
 const FOLDER: &str = "checkpoints";
 const MEMORY: &str = "memory.json";
-const WEIGHTS: &str = "weights.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
+/// Weights and optimizer as they are, and as they were at the round's beginning.
+const NOW: &str = "now";
+const START: &str = "start";
+/// The round that is not over.
+const ROUND: &str = "round.bin";
+const REFERENCE: &str = "reference.safetensors";
+/// The optimizer's step, among its moments: no moment has such a name.
+const STEP: &str = "step";
 
 /// What a run remembers beside weights and optimizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,8 +56,6 @@ pub(crate) struct Memory {
     /// Figures of the model as it stands, on the round's set.
     pub(crate) current: Evaluation,
     pub(crate) cost: Cost,
-    /// Steps of the optimizer.
-    pub(crate) step: u64,
     /// How long `metrics.jsonl` is: what was written after belongs to a round that is not done.
     pub(crate) metrics_bytes: u64,
 }
@@ -56,8 +63,18 @@ pub(crate) struct Memory {
 /// A place from which a run can go on.
 pub struct Checkpoint {
     pub(crate) memory: Memory,
-    pub(crate) weights: BTreeMap<String, Tensor>,
-    pub(crate) optimizer: AdamWState,
+    pub(crate) now: Snapshot,
+    /// The round that had begun, if it had.
+    pub(crate) midway: Option<Midway>,
+}
+
+/// A round that is not over.
+pub(crate) struct Midway {
+    pub(crate) round: Round,
+    /// What its strategies were asked so far.
+    pub(crate) inputs: RoundInputs,
+    /// Where it began.
+    pub(crate) start: Snapshot,
 }
 
 impl Checkpoint {
@@ -79,13 +96,6 @@ impl Checkpoint {
         let folder = folders(store)?
             .pop()
             .ok_or_else(|| failed("it has no checkpoint".into()))?;
-        let read = |name: &str| {
-            let path = folder.join(name);
-            let damaged = |error: &dyn std::fmt::Display| {
-                failed(format!("`{}` is damaged: {error}", path.display()))
-            };
-            safetensors::load(&path, model.device()).map_err(|error| damaged(&error))
-        };
         let path = folder.join(MEMORY);
         if !path.is_file() {
             return Err(failed(format!("`{}` is no file", path.display())));
@@ -107,12 +117,14 @@ impl Checkpoint {
                 "it began with another model than the one given now".into(),
             ));
         }
+        let files = Files {
+            store,
+            folder: &folder,
+            device: model.device(),
+        };
         Ok(Checkpoint {
-            weights: read(WEIGHTS)?.into_iter().collect(),
-            optimizer: AdamWState {
-                step: memory.step,
-                moments: read(OPTIMIZER)?.into_iter().collect(),
-            },
+            now: files.snapshot(NOW)?,
+            midway: files.midway()?,
             memory,
         })
     }
@@ -120,6 +132,18 @@ impl Checkpoint {
     /// The last round that is done.
     pub fn round(&self) -> u32 {
         self.memory.round
+    }
+
+    /// Sorted by name, the latest is the last.
+    fn folder_name(&self) -> String {
+        let round = self.memory.round;
+        match &self.midway {
+            None => format!("round-{round:05}"),
+            Some(midway) => format!(
+                "round-{round:05}-pass-{:05}",
+                midway.round.training.passes()
+            ),
+        }
     }
 
     /// Makes this the place from which the run goes on.
@@ -138,22 +162,30 @@ impl Checkpoint {
             .map_err(|error| RunError::io("write", parent.join(MEMORY))(error.into()))?;
         let at = |name: &str| temporary.path().join(name);
         fs::write(at(MEMORY), memory).map_err(RunError::io("write", at(MEMORY)))?;
-        for (name, tensors) in [
-            (WEIGHTS, &self.weights),
-            (OPTIMIZER, &self.optimizer.moments),
-        ] {
-            let tensors: HashMap<&str, Tensor> = tensors
-                .iter()
-                .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        write_snapshot(temporary.path(), NOW, &self.now)?;
+        if let Some(midway) = &self.midway {
+            write_snapshot(temporary.path(), START, &midway.start)?;
+            let round = postcard::to_stdvec(&(&midway.round, &midway.inputs));
+            let round = round.map_err(|error| {
+                RunError::io("write", at(ROUND))(std::io::Error::other(error.to_string()))
+            })?;
+            fs::write(at(ROUND), round).map_err(RunError::io("write", at(ROUND)))?;
+            let rows = midway.round.reference.tensors().iter().enumerate();
+            let rows: HashMap<String, Tensor> = rows
+                .map(|(at, rows)| (at.to_string(), rows.clone()))
                 .collect();
-            safetensors::save(&tensors, at(name))?;
+            safetensors::save(&rows, at(REFERENCE))?;
         }
-        for name in [MEMORY, WEIGHTS, OPTIMIZER] {
-            fs::File::open(at(name))
+        let written = fs::read_dir(temporary.path());
+        for entry in written.map_err(RunError::io("read", temporary.path()))? {
+            let path = entry
+                .map_err(RunError::io("read", temporary.path()))?
+                .path();
+            fs::File::open(&path)
                 .and_then(|file| file.sync_all())
-                .map_err(RunError::io("write", at(name)))?;
+                .map_err(RunError::io("write", &path))?;
         }
-        let place = parent.join(folder_name(self.memory.round));
+        let place = parent.join(self.folder_name());
         // A round that was done before a crash, and is done again.
         remove(&place)?;
         let temporary = temporary.keep();
@@ -162,6 +194,76 @@ impl Checkpoint {
             .iter()
             .filter(|folder| **folder != place)
             .try_for_each(|folder| remove(folder))
+    }
+}
+
+fn write_snapshot(folder: &Path, name: &str, snapshot: &Snapshot) -> Result<(), RunError> {
+    let mut moments = snapshot.optimizer.moments.clone();
+    let step = i64::try_from(snapshot.optimizer.step).unwrap_or(i64::MAX);
+    moments.insert(STEP.into(), Tensor::new(&[step], &Device::Cpu)?);
+    for (part, tensors) in [("weights", &snapshot.weights), ("optimizer", &moments)] {
+        let tensors: HashMap<&str, Tensor> = tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+            .collect();
+        let path = folder.join(format!("{name}-{part}.safetensors"));
+        safetensors::save(&tensors, path)?;
+    }
+    Ok(())
+}
+
+/// The files of a checkpoint.
+struct Files<'a> {
+    store: &'a RunStore,
+    folder: &'a Path,
+    device: &'a Device,
+}
+
+impl Files<'_> {
+    fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> RunError {
+        let path = self.folder.join(name);
+        RunError::Checkpoint {
+            path: self.store.root().to_owned(),
+            problem: format!("`{}` is damaged: {error}", path.display()),
+        }
+    }
+
+    fn tensors(&self, name: &str) -> Result<BTreeMap<String, Tensor>, RunError> {
+        let tensors = safetensors::load(self.folder.join(name), self.device);
+        let tensors = tensors.map_err(|error| self.damaged(name, &error))?;
+        Ok(tensors.into_iter().collect())
+    }
+
+    fn snapshot(&self, name: &str) -> Result<Snapshot, RunError> {
+        let weights = self.tensors(&format!("{name}-weights.safetensors"))?;
+        let optimizer = format!("{name}-optimizer.safetensors");
+        let mut moments = self.tensors(&optimizer)?;
+        let step = moments
+            .remove(STEP)
+            .and_then(|step| step.to_vec1::<i64>().ok()?.first().copied())
+            .and_then(|step| u64::try_from(step).ok())
+            .ok_or_else(|| self.damaged(&optimizer, &"it has no step"))?;
+        Ok(Snapshot {
+            weights,
+            optimizer: AdamWState { step, moments },
+        })
+    }
+
+    fn midway(&self) -> Result<Option<Midway>, RunError> {
+        let path = self.folder.join(ROUND);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = fs::read(&path).map_err(RunError::io("read", &path))?;
+        let (mut round, inputs): (Round, RoundInputs) =
+            postcard::from_bytes(&bytes).map_err(|error| self.damaged(ROUND, &error))?;
+        // By number: there are two at most.
+        round.reference = Reference::of(self.tensors(REFERENCE)?.into_values().collect());
+        Ok(Some(Midway {
+            round,
+            inputs,
+            start: self.snapshot(START)?,
+        }))
     }
 }
 
@@ -181,10 +283,6 @@ pub(crate) fn digest(model: &dyn UnifiedModel) -> Result<String, RunError> {
     }
     let digest = hasher.finalize();
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn folder_name(round: u32) -> String {
-    format!("round-{round:05}")
 }
 
 /// The whole checkpoints of a run, oldest first.

@@ -12,8 +12,10 @@ use sc_model::UnifiedModel;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
-use crate::generation::{JudgedImage, Order, draw_and_judge, read_answer};
-use crate::task::{LabelledImage, Oracle, stack};
+use crate::generation::{JudgedImage, Order, Studio};
+use crate::judge::{Judge, Judgement, OwnVerdict};
+use crate::signals::{Signals, Witness, diversity};
+use crate::task::{LabelledImage, Oracle, Questions, stack};
 
 /// Labelled images judged at a time.
 const CHUNK: usize = 512;
@@ -42,6 +44,9 @@ pub struct Evaluation {
     pub overall: Figures,
     /// By the prompts' category.
     pub by_category: BTreeMap<String, Figures>,
+    /// What a gate sees beside them, where it was asked for.
+    #[serde(default)]
+    pub signals: Signals,
 }
 
 impl Evaluation {
@@ -67,6 +72,7 @@ impl Evaluation {
         for (category, figures) in &self.by_category {
             metrics.extend(named(format!("/{category}"), figures));
         }
+        metrics.extend(self.signals.metrics());
         metrics.retain(|metric| metric.n > 0);
         metrics
     }
@@ -81,6 +87,8 @@ pub enum EvaluatedOn {
     Round,
     /// The larger one that the run's result is measured on, and other commands measure on.
     Whole,
+    /// The images of the first model, which it and the last one judge.
+    Fixed,
 }
 
 impl EvaluatedOn {
@@ -93,6 +101,7 @@ impl EvaluatedOn {
         match self {
             EvaluatedOn::Round => format!("round-evaluation-{purpose}"),
             EvaluatedOn::Whole => format!("evaluation-{purpose}"),
+            EvaluatedOn::Fixed => format!("fixed-{purpose}"),
         }
     }
 
@@ -117,6 +126,8 @@ pub struct EvaluationSet<'a> {
     pub sampling: Sampling,
     /// The run's seed.
     pub seed: u64,
+    /// How the model can be asked otherwise, where [`Signals`] are wanted.
+    pub signals: Option<&'a dyn Questions>,
 }
 
 /// An own image as it was evaluated.
@@ -182,40 +193,55 @@ pub fn evaluate(
     let mut overall = Tally::default();
     let mut by_category: BTreeMap<String, Tally> = BTreeMap::new();
     let orders = Order::several(set.prompts, 1);
-    draw_and_judge(
+    let purpose = set.on.draw_purpose();
+    let witness = match set.signals {
+        Some(questions) => Witness::new(questions, model)?,
+        None => None,
+    };
+    let judge: &dyn Judge = match &witness {
+        Some(witness) => witness,
+        None => &OwnVerdict,
+    };
+    let studio = Studio {
         model,
-        &orders,
-        &set.sampling,
-        set.seed,
-        &set.on.draw_purpose(),
-        progress,
-        &mut |position, image| {
-            let prompt = &set.prompts[position];
-            let truth = set
-                .oracle
-                .map(|oracle| oracle.shows(&prompt.text, &image.pixels))
-                .transpose()?;
-            see(&EvaluatedImage {
-                position,
-                prompt,
-                image: &image,
-                truth,
-            });
-            let own = (image.verdict, truth);
-            overall.own.push(own);
-            let category = by_category.entry(prompt.category.clone()).or_default();
-            category.own.push(own);
-            Ok(())
-        },
-    )?;
+        judge,
+        sampling: &set.sampling,
+        seed: set.seed,
+        purpose: &purpose,
+    };
+    studio.draw_and_judge(&orders, progress, &mut |position, image| {
+        let prompt = &set.prompts[position];
+        let truth = set
+            .oracle
+            .map(|oracle| oracle.shows(&prompt.text, &image.pixels))
+            .transpose()?;
+        see(&EvaluatedImage {
+            position,
+            prompt,
+            image: &image,
+            truth,
+        });
+        let own = (image.judgement.verdict, truth);
+        overall.own.push(own);
+        let category = by_category.entry(prompt.category.clone()).or_default();
+        category.own.push(own);
+        Ok(())
+    })?;
+    let mut signals = Signals {
+        consistency: witness.map(|witness| witness.consistency()),
+        diversity: None,
+    };
+    if set.signals.is_some() {
+        let streams = (set.seed, &*purpose);
+        signals.diversity = diversity(model, set.prompts, &set.sampling, streams)?;
+    }
     for labelled in set.labelled.chunks(CHUNK) {
         let pixels: Vec<&[f32]> = labelled.iter().map(|image| &*image.pixels).collect();
         let pixels = stack(&pixels, model.image_size(), model.device())?;
         let statements: Vec<String> = labelled.iter().map(|l| l.statement.clone()).collect();
         let answers = model.judge(&pixels, &statements)?;
         for (labelled, answer) in labelled.iter().zip(answers) {
-            let (verdict, _, _) = read_answer(answer);
-            let right = match verdict {
+            let right = match Judgement::read(answer).verdict {
                 Verdict::Accepted => labelled.truth,
                 Verdict::Rejected => !labelled.truth,
                 Verdict::Unparsed => false,
@@ -229,6 +255,7 @@ pub fn evaluate(
         progress(labelled.len() as u64);
     }
     Ok(Evaluation {
+        signals,
         overall: overall.figures(),
         by_category: by_category
             .into_iter()

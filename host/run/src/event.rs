@@ -1,10 +1,13 @@
 //! What somebody who watches a run is told.
 
+use sc_core::co_improvement::{CoImprovement, WinRate};
+use sc_core::metrics::Share;
 use sc_core::role::Role;
 use sc_train::TrainReport;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{EvaluatedOn, Evaluation, Figures};
+use crate::settings::Scheme;
 
 /// Something that happened, in the order in which it did. As JSON: one object with `event`.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +68,27 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
     },
+    /// The supervision of the run is changed on purpose.
+    SupervisionChanged {
+        /// Perturbations and controls, as they were asked for.
+        changes: &'a [String],
+    },
+    /// The judge was trained to say yes, as was asked for.
+    Persuaded {
+        /// The round.
+        round: u32,
+        /// Gradient steps.
+        steps: u32,
+        /// Mean probability of yes over the last of them.
+        p_yes: f64,
+    },
+    /// A run goes on in the middle of a round.
+    WentOn {
+        /// The round.
+        round: u32,
+        /// Passes over its examples that are done.
+        passes: u32,
+    },
     /// A filter has nothing left, or a selection chose nothing: the round trains nothing.
     NothingToTrainOn {
         /// The round.
@@ -89,6 +113,15 @@ pub struct RoundRecord {
     pub passed_filter: u64,
     /// What training came to.
     pub training: TrainReport,
+    /// Share of its examples, of a sample, that other words turn round; none where nothing was chosen,
+    /// or the model knows no other words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_flips: Option<Share>,
+    /// Why it was kept or not.
+    pub reason: String,
+    /// What was changed about the supervision on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supervision_changes: Vec<String>,
     /// The figures after it, kept or not, on the round's evaluation set.
     pub evaluation: Evaluation,
 }
@@ -110,6 +143,16 @@ pub struct Summary {
     pub before: Figures,
     /// Figures of the last kept model.
     pub after: Figures,
+    /// Of the images on which the verdicts of both models differ, the share where the later one is
+    /// right, on a fixed set of the first model's images; none without an oracle.
+    pub understanding_win_rate: Option<WinRate>,
+    /// All about that set.
+    pub co_improvement: Option<CoImprovement>,
+    /// In which form it went.
+    pub scheme: Scheme,
+    /// What was changed about the supervision on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supervision_changes: Vec<String>,
     /// The cost: what was drawn, judged and trained on in all rounds.
     pub cost: Cost,
 }
@@ -117,8 +160,10 @@ pub struct Summary {
 /// What a run's rounds cost, evaluation left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Images drawn and judged.
+    /// Images drawn; each is judged.
     pub images: u64,
+    /// Questions that the judge put to the model.
+    pub questions: u64,
     /// Gradient steps.
     pub steps: u64,
     /// Image tokens that passed through the policy with a gradient.

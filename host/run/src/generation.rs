@@ -1,15 +1,16 @@
-//! Drawing images and asking the model what it thinks of them.
+//! Drawing images and having them judged.
 
-use sc_core::answer::parse_answer;
-use sc_core::candidate::{Candidate, Group, Verdict};
+use sc_core::candidate::{Candidate, Group};
 use sc_core::history::PromptHistory;
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
 use sc_core::rng;
-use sc_model::{Answer, DrawRequest, UnifiedModel};
+use sc_model::{DrawRequest, UnifiedModel};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::RunError;
+use crate::judge::{Judge, Judgement};
 
 /// Images drawn, decoded and judged at a time. Bounds the memory for pixels; results do not
 /// depend on it.
@@ -44,7 +45,7 @@ impl<'a> Order<'a> {
     }
 }
 
-/// An image that the model drew, and what it says of it.
+/// An image that the model drew, and what is said of it.
 pub struct JudgedImage {
     /// The image's tokens.
     pub tokens: Vec<u32>,
@@ -52,93 +53,74 @@ pub struct JudgedImage {
     pub pixels: Vec<f32>,
     /// Mean token log-probability under the model that drew it.
     pub log_prob: f64,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Probability of yes against no, in 0–1.
-    pub p_yes: f64,
-    /// The answer's text, empty where the model answers by logits.
-    pub answer: String,
+    /// What the judge says.
+    pub judgement: Judgement,
 }
 
-/// Draws and judges `orders`, handing each image to `take` with its position.
-///
-/// # Errors
-/// When the model fails, or `take` does.
-pub fn draw_and_judge(
-    model: &dyn UnifiedModel,
-    orders: &[Order<'_>],
-    sampling: &Sampling,
-    seed: u64,
-    purpose: &str,
-    progress: &mut dyn FnMut(u64),
-    take: &mut dyn FnMut(usize, JudgedImage) -> Result<(), RunError>,
-) -> Result<(), RunError> {
-    for (chunk, orders) in orders.chunks(CHUNK).enumerate() {
-        let requests: Vec<DrawRequest> = orders
-            .iter()
-            .map(|order| DrawRequest {
-                prompt: order.prompt.text.clone(),
-                rng: rng::stream(seed, purpose, &order.stream),
-            })
-            .collect();
-        let drawings = model.draw(&requests, sampling)?;
-        let tokens: Vec<Vec<u32>> = drawings
-            .iter()
-            .map(|drawing| drawing.tokens.clone())
-            .collect();
-        let pixels = model.decode(&tokens)?;
-        let prompts: Vec<String> = orders
-            .iter()
-            .map(|order| order.prompt.text.clone())
-            .collect();
-        let answers = model.judge(&pixels, &prompts)?;
-        let pixels = pixels.flatten_from(1)?.to_vec2::<f32>()?;
-        let images = drawings.into_iter().zip(pixels).zip(answers);
-        for (offset, ((drawing, pixels), answer)) in images.enumerate() {
-            let (verdict, p_yes, answer) = read_answer(answer);
-            let image = JudgedImage {
-                tokens: drawing.tokens,
-                pixels,
-                log_prob: drawing.log_prob,
-                verdict,
-                p_yes,
-                answer,
-            };
-            take(chunk * CHUNK + offset, image)?;
-        }
-        progress(orders.len() as u64);
-    }
-    Ok(())
+/// How images are drawn and judged.
+pub struct Studio<'a> {
+    /// Who draws.
+    pub model: &'a dyn UnifiedModel,
+    /// Who judges.
+    pub judge: &'a dyn Judge,
+    /// How to draw.
+    pub sampling: &'a Sampling,
+    /// Seed of the images' streams.
+    pub seed: u64,
+    /// Purpose of the images' streams.
+    pub purpose: &'a str,
 }
 
-/// Verdict, p-yes and text of an answer. By logits, an image is rejected when p-yes ≤ 0.5.
-pub fn read_answer(answer: Answer) -> (Verdict, f64, String) {
-    match answer {
-        Answer::YesNo { yes, no } => {
-            let p_yes = 1.0 / (1.0 + (f64::from(no) - f64::from(yes)).exp());
-            if p_yes.is_nan() {
-                return (Verdict::Unparsed, 0.5, String::new());
+impl Studio<'_> {
+    /// Draws and judges `orders`, handing each image to `take` with its position; `progress` is told
+    /// of every image.
+    ///
+    /// # Errors
+    /// When the model or the judge fails, or `take` does.
+    pub fn draw_and_judge(
+        &self,
+        orders: &[Order<'_>],
+        progress: &mut dyn FnMut(u64),
+        take: &mut dyn FnMut(usize, JudgedImage) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        for (chunk, orders) in orders.chunks(CHUNK).enumerate() {
+            let requests: Vec<DrawRequest> = orders
+                .iter()
+                .map(|order| DrawRequest {
+                    prompt: order.prompt.text.clone(),
+                    rng: rng::stream(self.seed, self.purpose, &order.stream),
+                })
+                .collect();
+            let drawings = self.model.draw(&requests, self.sampling)?;
+            let tokens: Vec<Vec<u32>> = drawings
+                .iter()
+                .map(|drawing| drawing.tokens.clone())
+                .collect();
+            let pixels = self.model.decode(&tokens)?;
+            let prompts: Vec<String> = orders
+                .iter()
+                .map(|order| order.prompt.text.clone())
+                .collect();
+            let judgements = self.judge.judge(self.model, &pixels, &prompts)?;
+            let pixels = pixels.flatten_from(1)?.to_vec2::<f32>()?;
+            let images = drawings.into_iter().zip(pixels).zip(judgements);
+            for (offset, ((drawing, pixels), judgement)) in images.enumerate() {
+                let image = JudgedImage {
+                    tokens: drawing.tokens,
+                    pixels,
+                    log_prob: drawing.log_prob,
+                    judgement,
+                };
+                take(chunk * CHUNK + offset, image)?;
             }
-            let verdict = if p_yes > 0.5 {
-                Verdict::Accepted
-            } else {
-                Verdict::Rejected
-            };
-            (verdict, p_yes, String::new())
+            progress(orders.len() as u64);
         }
-        Answer::Text(text) => {
-            let verdict = parse_answer(&text);
-            let p_yes = match verdict {
-                Verdict::Accepted => 1.0,
-                Verdict::Rejected => 0.0,
-                Verdict::Unparsed => 0.5,
-            };
-            (verdict, p_yes, text)
-        }
+        Ok(())
     }
 }
 
 /// The candidates of one prompt, with the tokens that the strategies do not see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrawnGroup {
     /// What the strategies see.
     pub group: Group,
@@ -163,9 +145,9 @@ impl DrawnGroup {
     pub fn push(&mut self, image: JudgedImage) {
         self.group.candidates.push(Candidate {
             index: self.tokens.len() as u32,
-            p_yes: image.p_yes,
-            verdict: image.verdict,
-            answer: image.answer,
+            p_yes: image.judgement.p_yes,
+            verdict: image.judgement.verdict,
+            answer: image.judgement.answer,
             log_prob: image.log_prob,
             image_hash: image_hash(&image.tokens),
         });

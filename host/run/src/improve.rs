@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
+use candle_core::Tensor;
 use sc_core::candidate::Verdict;
+use sc_core::co_improvement::CoImprovement;
 use sc_core::gate::GateDecision;
 use sc_core::history::PromptHistory;
 use sc_core::metrics::{Metric, RoundMetrics};
-use sc_core::plan::{CurriculumDecision, RoundPlan};
+use sc_core::plan::CurriculumDecision;
 use sc_core::prompt::Prompt;
 use sc_model::UnifiedModel;
 use sc_strategy::record::{RoundInputs, RunInputs};
@@ -16,14 +18,19 @@ use sc_strategy::{Runtime, StrategySet};
 use sc_train::{TrainReport, Trainer};
 
 use crate::ask::StateOwner;
-use crate::checkpoint::{self, Checkpoint, Memory};
+use crate::checkpoint::{self, Checkpoint, Memory, Midway};
 use crate::error::RunError;
 use crate::evaluation::{EvaluatedImage, EvaluatedOn, Evaluation, EvaluationSet, evaluate};
 use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
+use crate::fixed::{self, BASE_IMAGES, FixedImage};
+use crate::judge::Judge;
 use crate::pictures::Album;
 use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
-use crate::store::{LEDGER, LedgerRow, METRICS, Outcome, RunStore, SUMMARY, Timing};
+use crate::store::{
+    ChangeRow, LEDGER, LedgerEntry, LedgerRow, METRICS, Outcome, RunStore, SUMMARY, Timing,
+};
+use crate::supervision::Change;
 use crate::task::{LabelledImage, Task};
 
 /// What a run is made of. Everything is loaded and checked.
@@ -59,38 +66,29 @@ pub fn improve(
 ) -> Result<Summary, RunError> {
     let mut run = Run::begin(ingredients, watcher)?;
     for number in run.rounds_to_do() {
-        run.enter(number);
-        run.refresh_strategies();
-        let plan = match run.plan()? {
-            CurriculumDecision::Round(plan) => plan,
-            CurriculumDecision::Stop(_) => break,
+        let (mut round, start) = match run.begin_round(number)? {
+            Some(begun) => begun,
+            None => break,
         };
-        let start = run.snapshot()?;
-        let mut round = Round::new(plan, number, run.settings.seed);
         // Most plans draw at the beginning alone; a replay may come in the middle of training.
-        for (epoch, until) in stages(&round.plan) {
-            run.epoch = epoch;
-            let mut drawn = run.draw_and_judge(&round)?;
-            let filtered = run.filter(&mut drawn)?;
-            run.select(&mut round, drawn, filtered)?;
+        for (pass, until) in round.stages_to_do() {
+            run.epoch = pass;
+            if !round.has_drawn(pass) {
+                let mut drawn = run.draw_and_judge(&round)?;
+                let filtered = run.filter(&mut drawn)?;
+                run.select(&mut round, drawn, filtered)?;
+            }
             run.train(&mut round, &start, until)?;
         }
+        run.after_training(&round, &start)?;
         let after = run.evaluate_round(&round)?;
-        let decision = run.gate(&after)?;
+        let decision = run.gate(&round, &after)?;
         run.commit(&round, after, &decision, start)?;
         if matches!(decision, GateDecision::Stop { .. }) {
             break;
         }
     }
     run.finish()
-}
-
-/// Each epoch before which the plan draws, and how many passes are done when the next one comes.
-fn stages(plan: &RoundPlan) -> Vec<(u32, u32)> {
-    let epochs = plan.stages();
-    let ends = epochs[1..].iter().map(|next| next - 1);
-    let ends = ends.chain([plan.epochs]);
-    epochs.iter().copied().zip(ends).collect()
 }
 
 /// What a model is evaluated on.
@@ -111,6 +109,8 @@ pub(crate) struct Run<'a> {
     pub(crate) store: &'a RunStore,
     pub(crate) watcher: &'a mut dyn Watcher,
     pub(crate) trainer: Trainer,
+    /// Who judges what is drawn to be trained on.
+    pub(crate) judge: Box<dyn Judge + 'a>,
     /// One a training prompt.
     pub(crate) histories: Vec<PromptHistory>,
     /// Figures of the rounds so far, from round 0.
@@ -122,7 +122,7 @@ pub(crate) struct Run<'a> {
     /// The pass over the round's examples that comes next, from 1.
     pub(crate) epoch: u32,
     /// The round's ledger rows, not yet on disk.
-    pub(crate) ledger: Vec<LedgerRow>,
+    pub(crate) ledger: Vec<LedgerEntry>,
     /// What the round's strategies were given and answered.
     pub(crate) inputs: RoundInputs,
     /// Figures of the model that the run began with, on the large set.
@@ -136,6 +136,12 @@ pub(crate) struct Run<'a> {
     whole_material: Material,
     rounds_done: u32,
     rounds_kept: u32,
+    /// Images of the model that the run began with.
+    fixed: Vec<FixedImage>,
+    /// Its weights, where the run's end is to be brought back towards them.
+    base_weights: Option<BTreeMap<String, Tensor>>,
+    /// A round that had begun when the run was interrupted.
+    midway: Option<Midway>,
 }
 
 impl<'a> Run<'a> {
@@ -170,6 +176,7 @@ impl<'a> Run<'a> {
             store,
             watcher,
             trainer: Trainer::new(model, settings.training)?,
+            judge: settings.supervision.judge.of(task, model)?,
             histories: vec![PromptHistory::default(); task.training_prompts().len()],
             past: Vec::new(),
             states: BTreeMap::new(),
@@ -185,7 +192,18 @@ impl<'a> Run<'a> {
             whole_material: material(EvaluatedOn::Whole, sizes.prompts),
             rounds_done: 0,
             rounds_kept: 0,
+            fixed: Vec::new(),
+            base_weights: None,
+            midway: None,
         };
+        if settings.interpolation_of_run().is_some() {
+            run.base_weights = Some(run.snapshot()?.weights);
+        }
+        let changes = settings.supervision.changes();
+        if !changes.is_empty() {
+            run.watcher
+                .event(&Event::SupervisionChanged { changes: &changes });
+        }
         match checkpoint {
             Some(checkpoint) => run.go_on_from(checkpoint)?,
             None => run.begin_anew()?,
@@ -207,24 +225,40 @@ impl<'a> Run<'a> {
             accepted: 0,
             passed_filter: 0,
             training: TrainReport::default(),
+            audit_flips: None,
+            reason: "the model that the run began with".into(),
+            supervision_changes: Vec::new(),
             evaluation: self.current.clone(),
         };
         self.store.append(METRICS, &[record])?;
         self.remember(true, self.current.metrics());
         self.model.parameters().save(&self.store.path("model"))?;
         self.before = self.evaluate_thoroughly("before")?;
-        self.save_checkpoint()
+        let began = Instant::now();
+        let count = self.settings.evaluation.fixed;
+        self.watcher.begin(Stage::Evaluate, 0, count.into());
+        let (watcher, settings) = (&mut *self.watcher, self.settings);
+        self.fixed = fixed::draw(self.model, self.task, settings, &mut |n| watcher.advance(n))?;
+        self.watcher.done();
+        self.store.write_rows(BASE_IMAGES, &self.fixed)?;
+        self.time("fixed images", began)?;
+        self.save_checkpoint(None)
     }
 
     /// Puts everything back to where a run that ended before stood.
     fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<(), RunError> {
         let Checkpoint {
             memory,
-            weights,
-            optimizer,
+            now,
+            midway,
         } = checkpoint;
-        self.model.parameters().replace(&weights)?;
-        self.trainer.restore(&optimizer)?;
+        self.fixed = fixed::read(self.store)?;
+        let kept = midway.as_ref().map_or(&now, |midway| &midway.start);
+        self.model.parameters().replace(&kept.weights)?;
+        self.model.parameters().save(&self.store.path("model"))?;
+        self.model.parameters().replace(&now.weights)?;
+        self.trainer.restore(&now.optimizer)?;
+        self.midway = midway;
         self.histories = memory.histories;
         self.past = memory.past;
         self.states = memory.states.into_iter().collect();
@@ -235,7 +269,6 @@ impl<'a> Run<'a> {
         self.rounds_kept = memory.rounds_kept;
         self.store.remove_summary()?;
         self.store.cut(METRICS, memory.metrics_bytes)?;
-        self.model.parameters().save(&self.store.path("model"))?;
         let rows: Vec<LedgerRow> = self
             .strategies
             .identities()
@@ -250,9 +283,8 @@ impl<'a> Run<'a> {
         self.store.append(LEDGER, &rows)
     }
 
-    /// All that the next round needs, on disk.
-    fn save_checkpoint(&self) -> Result<(), RunError> {
-        let Snapshot { weights, optimizer } = self.snapshot()?;
+    /// All that is needed to go on, on disk; in the middle of a round with what it came to so far.
+    fn save_checkpoint(&self, midway: Option<Midway>) -> Result<(), RunError> {
         let states = self.states.iter();
         Checkpoint {
             memory: Memory {
@@ -268,17 +300,48 @@ impl<'a> Run<'a> {
                 before: self.before.clone(),
                 current: self.current.clone(),
                 cost: self.cost,
-                step: optimizer.step,
                 metrics_bytes: self.store.size(METRICS)?,
             },
-            weights,
-            optimizer,
+            now: self.snapshot()?,
+            midway,
         }
         .save(self.store)
     }
 
+    /// The round as it stands, on disk; its ledger rows so far with it.
+    pub(crate) fn save_midway(&mut self, round: &Round, start: &Snapshot) -> Result<(), RunError> {
+        self.store
+            .append(LEDGER, &std::mem::take(&mut self.ledger))?;
+        self.save_checkpoint(Some(Midway {
+            round: round.clone(),
+            inputs: self.inputs.clone(),
+            start: start.clone(),
+        }))
+    }
+
     fn rounds_to_do(&self) -> RangeInclusive<u32> {
         self.rounds_done + 1..=self.settings.rounds
+    }
+
+    /// Begins a round, or goes on with one that had begun; none where the curriculum ends the run.
+    fn begin_round(&mut self, number: u32) -> Result<Option<(Round, Snapshot)>, RunError> {
+        self.enter(number);
+        if let Some(midway) = self.midway.take() {
+            self.watcher.event(&Event::WentOn {
+                round: number,
+                passes: midway.round.training.passes(),
+            });
+            self.inputs = midway.inputs;
+            return Ok(Some((midway.round, midway.start)));
+        }
+        self.refresh_strategies();
+        match self.plan()? {
+            CurriculumDecision::Round(plan) => {
+                let round = Round::new(plan, number, self.settings.seed);
+                Ok(Some((round, self.snapshot()?)))
+            }
+            CurriculumDecision::Stop(_) => Ok(None),
+        }
     }
 
     fn enter(&mut self, round: u32) {
@@ -305,7 +368,7 @@ impl<'a> Run<'a> {
     }
 
     /// The figures after a round's training; what was not trained has not changed.
-    fn evaluate_round(&mut self, round: &Round<'a>) -> Result<Evaluation, RunError> {
+    fn evaluate_round(&mut self, round: &Round) -> Result<Evaluation, RunError> {
         if round.training.report(self.model.image_tokens()).steps == 0 {
             self.watcher
                 .event(&Event::NothingToTrainOn { round: self.round });
@@ -339,6 +402,7 @@ impl<'a> Run<'a> {
             oracle: self.task.oracle(),
             sampling: self.settings.sampling,
             seed: self.settings.seed,
+            signals: (on == EvaluatedOn::Round).then(|| self.task.questions()),
         };
         let evaluation = evaluate(self.model, &set, &mut |n| self.watcher.advance(n), see)?;
         self.watcher.done();
@@ -354,7 +418,7 @@ impl<'a> Run<'a> {
     /// Ends the round: its model becomes the run's, or the model of the round's start is put back.
     fn commit(
         &mut self,
-        round: &Round<'a>,
+        round: &Round,
         after: Evaluation,
         decision: &GateDecision,
         start: Snapshot,
@@ -378,6 +442,9 @@ impl<'a> Run<'a> {
             accepted: accepted.count() as u64,
             passed_filter: passed.sum(),
             training: round.training.report(self.model.image_tokens()),
+            audit_flips: round.audit.flips(),
+            reason: decision.reason().to_owned(),
+            supervision_changes: self.settings.supervision.changes(),
             evaluation: after,
         };
         self.store
@@ -386,7 +453,7 @@ impl<'a> Run<'a> {
         self.store.append(METRICS, std::slice::from_ref(&record))?;
         self.remember(kept, record.evaluation.metrics());
         self.rounds_done += 1;
-        self.save_checkpoint()?;
+        self.save_checkpoint(None)?;
         self.watcher.event(&Event::Round(&record));
         Ok(())
     }
@@ -406,11 +473,23 @@ impl<'a> Run<'a> {
             self.store.write_inputs(&self.inputs)?;
         }
         self.round = self.rounds_done;
+        if let (Some(part), Some(base)) = (
+            self.settings.interpolation_of_run(),
+            self.base_weights.take(),
+        ) {
+            self.interpolate(&base, part)?;
+            self.model.parameters().save(&self.store.path("model"))?;
+        }
         let after = self.evaluate_thoroughly("after")?;
         self.store
             .append(LEDGER, &std::mem::take(&mut self.ledger))?;
+        let co_improvement = self.compare_fixed()?;
         let summary = Summary {
             run: None,
+            scheme: self.settings.scheme,
+            supervision_changes: self.settings.supervision.changes(),
+            understanding_win_rate: co_improvement.as_ref().map(|co| co.win_rate),
+            co_improvement,
             rounds: self.rounds_done,
             seed: self.settings.seed,
             rounds_kept: self.rounds_kept,
@@ -420,6 +499,34 @@ impl<'a> Run<'a> {
         };
         self.store.write_json(SUMMARY, &summary)?;
         Ok(summary)
+    }
+
+    /// Has the model that the run came to judge the images of the one that it began with.
+    fn compare_fixed(&mut self) -> Result<Option<CoImprovement>, RunError> {
+        let began = Instant::now();
+        let count = self.fixed.len() as u64;
+        self.watcher.begin(Stage::Evaluate, self.round, count);
+        let watcher = &mut *self.watcher;
+        let compared = fixed::compare(self.model, &self.fixed, &mut |n| watcher.advance(n))?;
+        self.watcher.done();
+        self.time("fixed images", began)?;
+        Ok(compared)
+    }
+
+    /// Tells of a judge that was made permissive.
+    pub(crate) fn record_persuasion(&mut self, steps: u32, p_yes: f64) {
+        let round = self.round;
+        let change = Change::new("permissive", steps as usize, steps as usize);
+        self.ledger.push(LedgerEntry::Change(ChangeRow {
+            round,
+            epoch: 1,
+            change,
+        }));
+        self.watcher.event(&Event::Persuaded {
+            round,
+            steps,
+            p_yes,
+        });
     }
 
     pub(crate) fn time(&self, stage: &str, began: Instant) -> Result<(), RunError> {

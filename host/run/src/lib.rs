@@ -12,12 +12,16 @@ mod checkpoint;
 mod error;
 pub mod evaluation;
 pub mod event;
+mod fixed;
 pub mod generation;
 pub mod improve;
+pub mod judge;
 pub mod pictures;
 mod round;
 pub mod settings;
+pub mod signals;
 pub mod store;
+pub mod supervision;
 pub mod task;
 pub mod wording;
 

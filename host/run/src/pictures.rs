@@ -30,9 +30,15 @@ impl Shown {
     /// # Errors
     /// When the pixels are not finite or of another size.
     pub fn new(image: &JudgedImage, size: usize, prompt: &str) -> Result<Shown, RunError> {
-        let (mark, note) = match image.verdict {
-            Verdict::Accepted => (Mark::Accepted, format!("accepted {:.2}", image.p_yes)),
-            Verdict::Rejected => (Mark::Rejected, format!("rejected {:.2}", image.p_yes)),
+        let (mark, note) = match image.judgement.verdict {
+            Verdict::Accepted => (
+                Mark::Accepted,
+                format!("accepted {:.2}", image.judgement.p_yes),
+            ),
+            Verdict::Rejected => (
+                Mark::Rejected,
+                format!("rejected {:.2}", image.judgement.p_yes),
+            ),
             Verdict::Unparsed => (Mark::None, "unparsed".to_owned()),
         };
         Ok(Shown {

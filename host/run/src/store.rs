@@ -6,6 +6,7 @@
 //! metrics.jsonl    an object a round; round 0 is the model that the run began with
 //! inputs/          what the strategies were given and answered, for `replay`
 //! checkpoints/     all that the next round needs, for a run that goes on later
+//! base-images.jsonl  images of the model that the run began with, which it and the last one judge
 //! images/          what the model draws for the same prompts, before and after
 //! model/           the last kept model, in Hugging Face layout
 //! summary.json     figures before and after
@@ -30,6 +31,7 @@ use sc_strategy::{Identity, Usage};
 use serde::Serialize;
 
 use crate::error::RunError;
+use crate::supervision::Change;
 
 /// The file that every run writes first.
 pub(crate) const LEDGER: &str = "ledger.jsonl";
@@ -94,6 +96,35 @@ impl LedgerRow {
             outcome,
             usage: None,
         }
+    }
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum LedgerEntry {
+    /// A strategy's doing.
+    Call(Box<LedgerRow>),
+    /// A change of the supervision that was asked for.
+    Change(ChangeRow),
+}
+
+/// A change of a stage's supervision.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeRow {
+    /// The round, from 1.
+    pub round: u32,
+    /// The epoch before which it was made, where that is not the round's beginning.
+    #[serde(skip_serializing_if = "is_first")]
+    pub epoch: u32,
+    /// What was changed.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+impl From<LedgerRow> for LedgerEntry {
+    fn from(row: LedgerRow) -> LedgerEntry {
+        LedgerEntry::Call(Box::new(row))
     }
 }
 
@@ -290,6 +321,20 @@ impl RunStore {
         };
         write().map_err(RunError::io("write", &path))?;
         Ok(())
+    }
+
+    /// Writes a file of JSON lines, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_rows<T: Serialize>(&self, name: &str, rows: &[T]) -> Result<(), RunError> {
+        let mut lines = Vec::new();
+        for row in rows {
+            serde_json::to_writer(&mut lines, row)
+                .map_err(|error| RunError::io("write", self.path(name))(error.into()))?;
+            lines.push(b'\n');
+        }
+        self.write(name, &lines)
     }
 
     /// Adds rows to a file of JSON lines.

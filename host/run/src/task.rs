@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use rand_chacha::rand_core::RngCore;
 use sc_core::prompt::{Prompt, Split};
-use sc_world::Spec;
+use sc_world::{PartQuestion, Spec, Wording, part_questions};
 
 use crate::error::RunError;
 use crate::evaluation::EvaluatedOn;
@@ -33,6 +33,21 @@ pub trait Oracle {
     fn labelled_images(&self, seed: u64, set: EvaluatedOn, n: usize) -> Vec<LabelledImage>;
 }
 
+/// Other ways to ask a model whether an image shows what a prompt asks for.
+pub trait Questions {
+    /// The same question in other words: yes means that it does.
+    fn paraphrases(&self, prompt: &str) -> Vec<String>;
+
+    /// The opposite question: yes means that it does not.
+    fn contradiction(&self, prompt: &str) -> String;
+
+    /// Questions about the parts of the prompt.
+    ///
+    /// # Errors
+    /// When the prompt cannot be taken apart.
+    fn parts(&self, prompt: &str) -> Result<Vec<PartQuestion>, RunError>;
+}
+
 /// What a run draws for.
 pub trait Task {
     /// How the run's records name it.
@@ -47,6 +62,9 @@ pub trait Task {
 
     /// Who knows the truth, if anybody does.
     fn oracle(&self) -> Option<&dyn Oracle>;
+
+    /// How the model can be asked.
+    fn questions(&self) -> &dyn Questions;
 }
 
 /// The tiny world: its prompts, its renderer and its oracle.
@@ -93,6 +111,26 @@ impl Task for TinyWorld {
 
     fn oracle(&self) -> Option<&dyn Oracle> {
         Some(self)
+    }
+
+    fn questions(&self) -> &dyn Questions {
+        self
+    }
+}
+
+impl Questions for TinyWorld {
+    fn paraphrases(&self, prompt: &str) -> Vec<String> {
+        [Wording::Show, Wording::Picture]
+            .map(|wording| wording.question(prompt))
+            .to_vec()
+    }
+
+    fn contradiction(&self, prompt: &str) -> String {
+        Wording::Contradict.question(prompt)
+    }
+
+    fn parts(&self, prompt: &str) -> Result<Vec<PartQuestion>, RunError> {
+        Ok(part_questions(&prompt.parse()?))
     }
 }
 

@@ -7,7 +7,7 @@ use sc_world::Wording;
 use serde::Serialize;
 
 use crate::error::RunError;
-use crate::generation::read_answer;
+use crate::judge::Judgement;
 use crate::task::{LabelledImage, stack};
 
 /// Labelled images asked about at a time.
@@ -53,7 +53,7 @@ pub fn by_wording(
                 .map(|image| wording.question(&image.statement))
                 .collect();
             for (image, answer) in chunk.iter().zip(model.ask(&pixels, &questions)?) {
-                let (verdict, _, _) = read_answer(answer);
+                let verdict = Judgement::read(answer).verdict;
                 let right = if wording.yes_is_right(image.truth) {
                     Verdict::Accepted
                 } else {

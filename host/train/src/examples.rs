@@ -129,6 +129,16 @@ impl Examples {
 pub struct Reference(pub(crate) Vec<Tensor>);
 
 impl Reference {
+    /// Put together again from [`Reference::tensors`].
+    pub fn of(tensors: Vec<Tensor>) -> Reference {
+        Reference(tensors)
+    }
+
+    /// What it is made of.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.0
+    }
+
     /// How many examples it covers.
     pub fn len(&self) -> usize {
         let rows = self.0.first().and_then(|rows| rows.dim(0).ok());

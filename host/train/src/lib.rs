@@ -11,6 +11,7 @@ mod in_place;
 pub mod loss;
 mod schedule;
 mod trainer;
+mod verdicts;
 
 pub use adamw::{AdamW, AdamWConfig, AdamWState};
 pub use error::TrainError;
@@ -19,3 +20,4 @@ pub use schedule::Schedule;
 pub use trainer::{
     RoundTraining, StepReport, TrainReport, TrainRound, TrainSettings, Trainer, generation_path,
 };
+pub use verdicts::{Persuasion, persuade, shared_path};

@@ -45,7 +45,7 @@ pub use meaning::Meaning;
 pub use oracle::{Reading, read, read_picture, verdict};
 pub use picture::Picture;
 pub use prompts::{Category, Kind, WorldPrompt, prompts, sample_prompts};
-pub use question::Wording;
+pub use question::{PartQuestion, Wording, part_questions};
 pub use render::{PlacedObject, RenderOptions, Shade, render};
 pub use sheet::{Mark, SheetOptions, Tile, contact_sheet};
 pub use spec::{Group, ObjectSpec, Spec};

@@ -54,6 +54,51 @@ impl Wording {
     }
 }
 
+/// A question about a part of what a prompt asks for, to be asked only where those that it depends
+/// on are answered with yes (as in the Davidsonian Scene Graph; Cho et al., 2024, arXiv 2310.18235).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartQuestion {
+    /// The question; yes is right if the picture shows the prompt.
+    pub text: String,
+    /// Positions of the questions before it without whose yes it has no meaning.
+    pub depends_on: Vec<usize>,
+}
+
+/// The questions that a prompt comes apart into: so many of each shape; then, of these, the colour;
+/// then how two kinds stand to each other. Each is about what is asked for: that nothing else is in
+/// the picture is not asked.
+pub fn part_questions(spec: &Spec) -> Vec<PartQuestion> {
+    let bare = |group: &Group| {
+        let mut group = *group;
+        group.object.colour = None;
+        group
+    };
+    let mut parts = Vec::new();
+    let mut add = |groups: Vec<Group>, relation, depends_on: Vec<usize>| {
+        if let Ok(part) = Spec::new(groups, relation) {
+            parts.push(PartQuestion {
+                text: presence_question(&part),
+                depends_on,
+            });
+        }
+        parts.len() - 1
+    };
+    let groups = spec.groups();
+    let shapes: Vec<usize> = groups
+        .iter()
+        .map(|group| add(vec![bare(group)], None, Vec::new()))
+        .collect();
+    for (group, &shape) in groups.iter().zip(&shapes) {
+        if group.object.colour.is_some() {
+            add(vec![*group], None, vec![shape]);
+        }
+    }
+    if let Some(relation) = spec.relation() {
+        add(groups.iter().map(bare).collect(), Some(relation), shapes);
+    }
+    parts
+}
+
 /// The question whether there is something in a picture, among other things or not.
 pub fn presence_question(spec: &Spec) -> String {
     format!("is there {spec} ?")
@@ -233,6 +278,55 @@ mod tests {
             description(&[0, 1, 30]),
             "nothing object red circle black ring"
         );
+    }
+
+    #[test]
+    fn a_prompt_comes_apart_into_shapes_colours_and_relation() {
+        let parts = |text: &str| {
+            let spec: Spec = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            let parts = part_questions(&spec).into_iter();
+            parts
+                .map(|part| (part.text, part.depends_on))
+                .collect::<Vec<_>>()
+        };
+        let part = |text: &str, depends_on: &[usize]| (text.to_owned(), depends_on.to_vec());
+        assert_eq!(
+            parts("a red ring above a blue cross"),
+            [
+                part("is there a ring ?", &[]),
+                part("is there a cross ?", &[]),
+                part("is there a red ring ?", &[0]),
+                part("is there a blue cross ?", &[1]),
+                part("is there a ring above a cross ?", &[0, 1]),
+            ]
+        );
+        assert_eq!(
+            parts("two green circles"),
+            [
+                part("is there two circles ?", &[]),
+                part("is there two green circles ?", &[0]),
+            ]
+        );
+    }
+
+    /// Each part of a prompt is true of a picture that shows it.
+    #[test]
+    fn parts_of_what_is_shown_are_present() {
+        let mut rng = stream(2, "test", &[]);
+        for prompt in prompts(Split::HeldOut) {
+            let reading = reading(lay_out(&prompt.spec, &mut rng));
+            for part in part_questions(&prompt.spec) {
+                let text = part.text.strip_prefix("is there ");
+                let text = text.and_then(|text| text.strip_suffix(" ?"));
+                let spec: Spec = text.expect("a question").parse().expect("a spec");
+                assert!(
+                    is_present(&spec, &reading),
+                    "{}: {}",
+                    prompt.text,
+                    part.text
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! What may be typed of the method: losses and their options.
+//! What may be typed of the method: scheme, losses and their options, judges, perturbations.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use sc_core::choice::Objective;
-use sc_run::settings::RunSettings;
+use sc_run::RunError;
+use sc_run::judge::JudgeName;
+use sc_run::settings::{InterpolateAt, RunSettings, Scheme};
+use sc_run::supervision::Control;
 use sc_train::loss::{LossSettings, TokenWeights, catalogue};
 
 #[derive(Debug, Subcommand)]
@@ -80,9 +83,13 @@ impl LossOptions {
     }
 }
 
-/// How a run trains.
+/// How a run goes, who judges, and what it trains with.
 #[derive(Debug, Default, Args)]
 pub struct MethodArguments {
+    /// In which form the run goes: rounds (online), or the paper's one long round (static), in which
+    /// N images are drawn once for every training prompt [default: online].
+    #[arg(long, value_parser = scheme())]
+    pub scheme: Option<Scheme>,
     /// What the generation branch is trained with, unless the curriculum decides otherwise
     /// [default: sft].
     #[arg(long, value_parser = objective())]
@@ -92,20 +99,122 @@ pub struct MethodArguments {
     /// Which image tokens count how much: uniform, or rare (rare codes more) [default: uniform].
     #[arg(long, value_parser = token_weights())]
     pub token_weights: Option<TokenWeights>,
-    /// Most gradient steps a round [default: 400].
+    /// Most gradient steps a round [default: 400; static: no limit].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_steps: Option<usize>,
+    /// Who judges the images that are to be trained on [default: margin].
+    #[arg(long, value_parser = judge())]
+    pub judge: Option<JudgeName>,
+    /// Makes the supervision poor on purpose: swapped-pairs=SHARE, sft-on-rejected, random-verdicts,
+    /// inverted or permissive=STEPS. May be given several times.
+    #[arg(long, value_name = "WHAT")]
+    pub perturb: Vec<String>,
+    /// A control arm.
+    #[arg(long, value_parser = control())]
+    pub control: Option<Control>,
+    /// Keeps the weights this part of the way from where they began to where training brought them.
+    #[arg(long, value_name = "A", allow_hyphen_values = true)]
+    pub interpolate: Option<f64>,
+    /// At the end of the run, or of each round before it is measured [default: run].
+    #[arg(long, value_parser = interpolate_at())]
+    pub interpolate_at: Option<InterpolateAt>,
+    /// Passes after which a checkpoint is made in the middle of a round, to go on from; 0: only
+    /// between rounds [default: 0; static: 1].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub checkpoint_passes: Option<u32>,
+    /// Images of the model that the run begins with, on which judging before and after is compared
+    /// [default: 3000, or three times what --evaluate says].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub fixed_images: Option<u32>,
 }
 
 impl MethodArguments {
     /// Puts what was typed in the place of what the settings hold.
-    pub fn apply(&self, settings: &mut RunSettings) {
+    ///
+    /// # Errors
+    /// When a perturbation is unknown or has an unfit value.
+    pub fn apply(&self, settings: &mut RunSettings) -> Result<(), RunError> {
         let training = &mut settings.training;
         self.loss.apply(&mut training.loss);
         let weights = &mut training.loss.token_weights;
         *weights = self.token_weights.unwrap_or(*weights);
         training.max_steps = self.max_steps.unwrap_or(training.max_steps);
+        let supervision = &mut settings.supervision;
+        supervision.judge = self.judge.unwrap_or(supervision.judge);
+        supervision.control = self.control.or(supervision.control);
+        settings.interpolate = self.interpolate.or(settings.interpolate);
+        settings.interpolate_at = self.interpolate_at.unwrap_or(settings.interpolate_at);
+        let passes = &mut settings.checkpoint_passes;
+        *passes = self.checkpoint_passes.unwrap_or(*passes);
+        let fixed = &mut settings.evaluation.fixed;
+        *fixed = self.fixed_images.unwrap_or(*fixed);
+        let perturb = &mut settings.supervision.perturb;
+        self.perturb.iter().try_for_each(|text| perturb.add(text))
     }
+}
+
+/// One of a few values by its name, each with a sentence of help.
+fn named<T: Copy + Send + Sync + 'static>(
+    values: Vec<(&'static str, &'static str, T)>,
+) -> impl TypedValueParser<Value = T> {
+    let possible = values
+        .iter()
+        .map(|(name, help, _)| PossibleValue::new(*name).help(*help))
+        .collect::<Vec<_>>();
+    PossibleValuesParser::new(possible).try_map(move |given| {
+        let found = values.iter().find(|(name, _, _)| *name == given);
+        let value = found.map(|(_, _, value)| *value);
+        value.ok_or_else(|| format!("there is no `{given}`"))
+    })
+}
+
+fn scheme() -> impl TypedValueParser<Value = Scheme> {
+    named(vec![
+        (
+            Scheme::Online.name(),
+            "Rounds: draw, judge, train, gate, and again with the model as it is then.",
+            Scheme::Online,
+        ),
+        (
+            Scheme::Static.name(),
+            "The paper's: draw once for every prompt, many passes, redraw what had failed.",
+            Scheme::Static,
+        ),
+    ])
+}
+
+pub(super) fn judge() -> impl TypedValueParser<Value = JudgeName> {
+    let all = JudgeName::ALL.into_iter();
+    named(
+        all.map(|judge| (judge.name(), judge.summary(), judge))
+            .collect(),
+    )
+}
+
+fn control() -> impl TypedValueParser<Value = Control> {
+    let all = Control::ALL.into_iter();
+    named(
+        all.map(|control| (control.name(), control.summary(), control))
+            .collect(),
+    )
+}
+
+fn interpolate_at() -> impl TypedValueParser<Value = InterpolateAt> {
+    named(vec![
+        ("run", "Once, at the end of the run.", InterpolateAt::Run),
+        ("round", "At the end of each round.", InterpolateAt::Round),
+    ])
+}
+
+fn token_weights() -> impl TypedValueParser<Value = TokenWeights> {
+    named(vec![
+        ("uniform", "All alike.", TokenWeights::Uniform),
+        (
+            "rare",
+            "By one over the root of how often a code comes.",
+            TokenWeights::Rare,
+        ),
+    ])
 }
 
 /// An objective by its name, with what each is for as help.
@@ -117,12 +226,5 @@ fn objective() -> impl TypedValueParser<Value = Objective> {
     });
     PossibleValuesParser::new(names).try_map(|name| {
         Objective::from_name(&name).ok_or_else(|| format!("there is no objective `{name}`"))
-    })
-}
-
-fn token_weights() -> impl TypedValueParser<Value = TokenWeights> {
-    PossibleValuesParser::new(["uniform", "rare"]).map(|name| match &*name {
-        "rare" => TokenWeights::Rare,
-        _ => TokenWeights::Uniform,
     })
 }

@@ -11,7 +11,8 @@ use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
 use sc_core::text::is_blank;
 use sc_model::UnifiedModel;
-use sc_run::generation::{Order, draw_and_judge};
+use sc_run::generation::{Order, Studio};
+use sc_run::judge::OwnVerdict;
 use sc_run::pictures::{Shown, sheet};
 use serde::Serialize;
 
@@ -77,20 +78,23 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
     let orders = Order::several(&prompts, arguments.images_per_prompt);
     let bar = watch::bar("drawing and judging", "images", count as u64);
     let (mut shown, mut images) = (Vec::new(), Vec::new());
-    draw_and_judge(
-        &model as &dyn UnifiedModel,
+    let studio = Studio {
+        model: &model,
+        judge: &OwnVerdict,
+        sampling: &sampling,
+        seed: arguments.basics.seed,
+        purpose: "draw",
+    };
+    studio.draw_and_judge(
         &orders,
-        &sampling,
-        arguments.basics.seed,
-        "draw",
         &mut |done| bar.inc(done),
         &mut |position, image| {
             let prompt = &orders[position].prompt.text;
             shown.push(Shown::new(&image, model.image_size(), prompt)?);
             images.push(DrawnImage {
                 prompt,
-                verdict: image.verdict,
-                p_yes: image.p_yes,
+                verdict: image.judgement.verdict,
+                p_yes: image.judgement.p_yes,
             });
             Ok(())
         },

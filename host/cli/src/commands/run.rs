@@ -145,6 +145,18 @@ fn told(summary: &Summary, out: &Path) -> String {
         summary.rounds,
     );
     text.push_str(&report::before_after(&summary.before, &summary.after));
+    if let Some(co_improvement) = &summary.co_improvement {
+        text.push_str(&report::co_improvement(co_improvement));
+    }
+    let cost = &summary.cost;
+    text.push_str(&format!(
+        "\n{} images drawn and judged with {} questions, {} gradient steps on {} image tokens\n",
+        cost.images, cost.questions, cost.steps, cost.tokens
+    ));
+    if !summary.supervision_changes.is_empty() {
+        let changes = summary.supervision_changes.join(", ");
+        text.push_str(&format!("SUPERVISION WAS CHANGED ON PURPOSE: {changes}\n"));
+    }
     if summary.cost.steps == 0 {
         text.push_str("nothing was trained: no round had anything to train on\n");
     }

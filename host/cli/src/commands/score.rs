@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use sc_core::metrics::Nonunified;
 use sc_core::plan::Sampling;
-use sc_model::UnifiedModel;
 use sc_run::evaluation::EvaluatedOn;
-use sc_run::generation::{Order, draw_and_judge};
+use sc_run::generation::{Order, Studio};
+use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_IMAGES, MOST_IMAGES_PER_PROMPT};
 use sc_run::task::{Task, TinyWorld};
 use serde::Serialize;
@@ -20,6 +20,8 @@ const WORLD_PROMPTS: usize = 1000;
 
 #[derive(Serialize)]
 struct Score {
+    /// Whose verdicts are counted.
+    judge: JudgeName,
     nonunified: Nonunified,
     prompts: usize,
     images_per_prompt: u32,
@@ -39,13 +41,10 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
             "one image a prompt is what the score is defined on",
         ));
     }
+    let world = TinyWorld::new();
     let prompts = match &arguments.prompts {
         Some(file) => prompts::read(file)?,
-        None => TinyWorld::new().evaluation_prompts(
-            arguments.basics.seed,
-            EvaluatedOn::Whole,
-            WORLD_PROMPTS,
-        ),
+        None => world.evaluation_prompts(arguments.basics.seed, EvaluatedOn::Whole, WORLD_PROMPTS),
     };
     let count = per_prompt.saturating_mul(prompts.len() as u64);
     if count > MOST_IMAGES {
@@ -55,6 +54,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         ));
     }
     let model = model_choice::load(arguments.basics.model.as_deref())?;
+    let judge = arguments.judge.of(&world, &model)?;
     let sampling = Sampling {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()
@@ -63,20 +63,20 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
     let orders = Order::several(&prompts, arguments.images_per_prompt);
     let bar = watch::bar("drawing and judging", "images", orders.len() as u64);
     let mut verdicts = Vec::with_capacity(orders.len());
-    draw_and_judge(
-        &model as &dyn UnifiedModel,
-        &orders,
-        &sampling,
-        arguments.basics.seed,
-        &EvaluatedOn::Whole.draw_purpose(),
-        &mut |images| bar.inc(images),
-        &mut |_, image| {
-            verdicts.push(image.verdict);
-            Ok(())
-        },
-    )?;
+    let studio = Studio {
+        model: &model,
+        judge: &*judge,
+        sampling: &sampling,
+        seed: arguments.basics.seed,
+        purpose: &EvaluatedOn::Whole.draw_purpose(),
+    };
+    studio.draw_and_judge(&orders, &mut |images| bar.inc(images), &mut |_, image| {
+        verdicts.push(image.judgement.verdict);
+        Ok(())
+    })?;
     bar.finish_and_clear();
     let score = Score {
+        judge: arguments.judge,
         nonunified: Nonunified::of(verdicts),
         prompts: prompts.len(),
         images_per_prompt: arguments.images_per_prompt,

@@ -7,6 +7,7 @@ use crate::janus::JanusModel;
 use crate::janus::llama::{Cache, Rows};
 use crate::janus::network::Network;
 use crate::kernels;
+use crate::ops;
 use crate::unified::Answer;
 
 /// Longest text answer, in tokens: the paper's format takes a short sentence.
@@ -53,6 +54,36 @@ impl JanusModel {
             .collect::<Result<Vec<_>>>()?;
         let rows = Rows::padded(&rows, self.text.special.pad);
         self.next_word_logits(&self.tracked, pixels, &rows)
+    }
+
+    /// Log-probabilities [B] of yes or no as the verdict on each image; differentiable in all of the
+    /// understanding path.
+    pub(super) fn answer_log_probs(
+        &self,
+        pixels: &Tensor,
+        prompts: &[String],
+        yes: &[bool],
+    ) -> Result<Tensor> {
+        self.check_images(pixels, prompts.len(), "prompts")?;
+        self.check_images(pixels, yes.len(), "answers")?;
+        let Some((yes_id, no_id)) = self.text.yes_no else {
+            return Err(Error::argument(
+                "model",
+                "one that answers in sentences",
+                "one whose verdict is the next word, yes or no",
+            ));
+        };
+        let rows = prompts
+            .iter()
+            .map(|prompt| self.text.judge_ids(prompt))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = Rows::padded(&rows, self.text.special.pad);
+        let logits = self.next_word_logits(&self.tracked, &pixels.detach(), &rows)?;
+        let answers: Vec<u32> = (yes.iter())
+            .map(|&yes| if yes { yes_id } else { no_id })
+            .collect();
+        let answers = Tensor::new(answers, &self.device)?;
+        Ok(ops::target_log_probs(&logits, &answers)?)
     }
 
     /// Logits [B, vocab] of the word after each row.

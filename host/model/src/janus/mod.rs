@@ -257,6 +257,20 @@ impl UnifiedModel for JanusModel {
         self.answer_rows(pixels, &rows)
     }
 
+    fn unknown_words(&self, text: &str) -> Result<Vec<String>> {
+        let words = self.text.unknown_words(text)?;
+        Ok(words.into_iter().map(str::to_owned).collect())
+    }
+
+    fn verdict_log_probs(
+        &self,
+        pixels: &Tensor,
+        prompts: &[String],
+        yes: &[bool],
+    ) -> Result<Tensor> {
+        self.answer_log_probs(pixels, prompts, yes)
+    }
+
     fn token_log_probs(
         &self,
         batch: &[(&str, &[u32])],

@@ -103,6 +103,7 @@ pub fn measured(
                 ..Sampling::default()
             },
             seed,
+            signals: None,
         };
         let model = model as &dyn UnifiedModel;
         let evaluation = measure(model, &set, &mut |images| bar.inc(images), &mut |_| ())?;
