@@ -64,8 +64,28 @@ impl Watcher for ForPeople {
                 prompts,
                 images,
                 replayed,
+                later,
+            } => {
+                let mut sentence = format!(
+                    "round {round}: {images} images for {prompts} prompts, {replayed} of them failed \
+                     before"
+                );
+                if *later > 0 {
+                    sentence.push_str(&format!(
+                        "; later again for those of {later} of which nothing is accepted"
+                    ));
+                }
+                self.say(&sentence);
+            }
+            Event::DrawnAgain {
+                round,
+                pass,
+                prompts,
+                images,
+                accepted,
             } => self.say(&format!(
-                "round {round}: {images} images for {prompts} prompts, {replayed} of them failed before"
+                "round {round}: before pass {pass} {images} images for {prompts} prompts again, \
+                 {accepted} accepted"
             )),
             Event::Stopped {
                 round,

@@ -27,12 +27,27 @@ pub enum Event<'a> {
     Plan {
         /// The round.
         round: u32,
-        /// Prompts to draw for.
+        /// Prompts to draw for at its beginning.
         prompts: usize,
-        /// Images to draw.
+        /// Images to draw for them.
         images: u64,
         /// How many of the prompts failed before.
         replayed: usize,
+        /// Prompts to draw for again before later passes, if nothing of them is accepted by then.
+        later: usize,
+    },
+    /// Prompts are drawn for again in the middle of a round's training.
+    DrawnAgain {
+        /// The round.
+        round: u32,
+        /// The pass that comes next.
+        pass: u32,
+        /// Prompts.
+        prompts: usize,
+        /// Images.
+        images: u64,
+        /// Of these, accepted.
+        accepted: u64,
     },
     /// A curriculum ended the run before this round.
     Stopped {

@@ -5,6 +5,10 @@
 //! a part of each round's prompts comes from the pool, and the rest is chosen at random from the
 //! prompts that have not failed.
 //!
+//! A run of one round, such as that of the static scheme, has no later round: there the prompts of
+//! which nothing was accepted are drawn for again before a later pass over the round's examples,
+//! half way unless `epoch` says otherwise.
+//!
 //! The program's `builtin:replay` is the same strategy natively; both draw from the same seeded
 //! sequence, so they answer alike.
 
@@ -92,7 +96,7 @@ impl About for Strategy {
                 parameter(
                     "epoch",
                     "Pass over the round's examples before which replays are drawn; 1 is the \
-                     round's beginning.",
+                     round's beginning, or half way where the run has one round.",
                     Value::Integer(DEFAULTS.epoch),
                     (1.0, None),
                 ),
@@ -139,12 +143,18 @@ impl Curriculum for Strategy {
             &format!("{} prompts replayed, {} others", failed.len(), others.len()),
         );
 
-        // A round cannot begin with nothing, whenever the replays are due.
-        let epoch = if others.is_empty() {
-            1
-        } else {
-            settings.epoch.min(i64::from(input.defaults.epochs)) as u32
+        let last = input.defaults.epochs;
+        let asked = settings.epoch.min(i64::from(last)) as u32;
+        let epoch = match (others.is_empty(), context.rounds) {
+            // A round cannot begin with nothing, whenever the replays are due.
+            (true, _) => 1,
+            (false, 1) if asked == 1 => last / 2,
+            _ => asked,
         };
+        if context.rounds == 1 && epoch > 1 {
+            // The host leaves out those of which something has been accepted by then.
+            failed.extend(others.iter().take(affordable - wanted));
+        }
         let draw = |prompt: u32| Draw {
             prompt,
             images,

@@ -1,6 +1,7 @@
 //! A pair selection that sets the most positive image of a prompt against its most negative one.
 //!
-//! For `targets` it takes every accepted image that the model is sure of. Source: the DPO and SFT
+//! For `targets` it takes every accepted image that the model is sure of, for `labelled-targets` every
+//! rejected one that it is as sure of as well, to be avoided. Source: the DPO and SFT
 //! data of Han et al. (arXiv 2507.16663). The program's `builtin:best-worst` is the same strategy
 //! natively, and `scripts/pairs.rhai` as a script.
 
@@ -15,9 +16,9 @@ wit_bindgen::generate!({
 
 use exports::sc::strategy::about::{Description, Guest as About, Refusal};
 use exports::sc::strategy::pair_selection::{
-    Answer, Choice, Context, Group, Guest as PairSelection, Objective,
+    Answer, Choice, Context, Group, Guest as PairSelection, Objective, Target,
 };
-use objective::{Takes, pair, target, with};
+use objective::{pair, target, with};
 use ranged::Ranged;
 use sc::strategy::types::{Role, Setting, Verdict};
 
@@ -33,7 +34,7 @@ const MIN_GAP: Ranged<f64> = Ranged {
 
 const ACCEPT: Ranged<f64> = Ranged {
     name: "accept",
-    help: "Least p-yes of an image to imitate (SFT).",
+    help: "Least p-yes of an image to imitate (SFT); one to avoid (KTO) has 1 less this at most.",
     default: 0.9,
     minimum: 0.0,
     maximum: 1.0,
@@ -63,23 +64,45 @@ impl PairSelection for Strategy {
         let min_gap = MIN_GAP.of(&context.settings);
         let accept = ACCEPT.of(&context.settings);
         let numbered = (0..).zip(&groups);
-        let choices = match objective::takes(&objective)? {
-            Takes::Targets => numbered
-                .flat_map(|(number, group)| {
-                    with(group, Verdict::Accepted)
-                        .filter(move |candidate| candidate.p_yes >= accept)
-                        .map(move |candidate| target(number, candidate))
-                })
+        let choices = match objective.takes.as_str() {
+            "targets" => numbered
+                .flat_map(|(number, group)| sure_of(number, group, accept, false))
                 .collect(),
-            Takes::Pairs => numbered
+            "labelled-targets" => numbered
+                .flat_map(|(number, group)| sure_of(number, group, accept, true))
+                .collect(),
+            "pairs" => numbered
                 .filter_map(|(number, group)| best_against_worst(number, group, min_gap))
                 .collect(),
+            _ => {
+                let known = "`targets`, `labelled-targets` and `pairs`";
+                return Err(objective::unknown(&objective, known));
+            }
         };
         Ok(Answer {
             choices,
             state: context.state,
         })
     }
+}
+
+/// The accepted images of a group that the model is sure of, and, if asked for, the rejected ones.
+fn sure_of(number: u32, group: &Group, accept: f64, rejected_too: bool) -> Vec<Choice> {
+    let candidates = group.candidates.iter();
+    candidates
+        .filter_map(|candidate| match candidate.verdict {
+            Verdict::Accepted if candidate.p_yes >= accept => Some(target(number, candidate)),
+            Verdict::Rejected if rejected_too && candidate.p_yes <= 1.0 - accept => {
+                Some(Choice::Target(Target {
+                    group: number,
+                    candidate: candidate.index,
+                    weight: 1.0,
+                    desirable: false,
+                }))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// The pair of a group, if it has both verdicts and they lie far enough apart. Of equally good or

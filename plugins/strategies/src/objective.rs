@@ -17,11 +17,13 @@ pub fn takes(objective: &Objective) -> Result<Takes, String> {
     match objective.takes.as_str() {
         "targets" => Ok(Takes::Targets),
         "pairs" => Ok(Takes::Pairs),
-        other => Err(format!(
-            "the objective `{}` takes `{other}`; only `targets` and `pairs` can be chosen",
-            objective.name
-        )),
+        _ => Err(unknown(objective, "`targets` and `pairs`")),
     }
+}
+
+/// What is said of an objective that takes something else than is `known`.
+pub fn unknown(Objective { name, takes }: &Objective, known: &str) -> String {
+    format!("the objective `{name}` takes `{takes}`; only {known} can be chosen")
 }
 
 /// The candidates of a group with this verdict, in order.

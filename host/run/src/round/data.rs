@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use sc_core::candidate::Group;
+use sc_core::candidate::{Group, Verdict};
 use sc_core::choice::{Choice, FilterDecision, Objective, Takes};
 use sc_core::plan::Draw;
 use sc_core::rng;
@@ -15,7 +15,7 @@ use super::{DrawnStage, Round};
 use crate::ask::Place;
 use crate::candidates::Drawn;
 use crate::error::RunError;
-use crate::event::Stage;
+use crate::event::{Event, Stage};
 use crate::generation::{DrawnGroup, Order, Studio};
 use crate::improve::Run;
 use crate::signals;
@@ -71,6 +71,17 @@ impl<'a> Run<'a> {
             .supervision
             .change_verdicts(&mut groups, &mut random);
         self.record_changes(changes);
+        if self.epoch > 1 {
+            let candidates = groups.iter().flat_map(|group| &group.group.candidates);
+            let accepted = candidates.filter(|candidate| candidate.verdict == Verdict::Accepted);
+            self.watcher.event(&Event::DrawnAgain {
+                round: self.round,
+                pass: self.epoch,
+                prompts: groups.len(),
+                images: orders.len() as u64,
+                accepted: accepted.count() as u64,
+            });
+        }
         self.time("generate", began)?;
         let group = |drawn: &DrawnGroup| GroupRecord {
             prompt: drawn.group.prompt.id,

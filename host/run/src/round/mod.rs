@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Tensor;
 use sc_core::candidate::{Group, Verdict};
-use sc_core::plan::{CurriculumDecision, RoundPlan};
+use sc_core::plan::{CurriculumDecision, Replay, RoundPlan};
 use sc_core::role::Role;
 use sc_strategy::CurriculumInput;
 use sc_strategy::record::CurriculumRecord;
@@ -185,12 +185,19 @@ impl<'a> Run<'a> {
                 role: Role::Curriculum,
                 reason,
             },
-            CurriculumDecision::Round(plan) => Event::Plan {
-                round: self.round,
-                prompts: plan.draws.len() + plan.replays.len(),
-                images: plan.images(),
-                replayed: plan.replays.len(),
-            },
+            CurriculumDecision::Round(plan) => {
+                let (at_once, later): (Vec<&Replay>, Vec<&Replay>) =
+                    plan.replays.iter().partition(|replay| replay.epoch == 1);
+                let drawn = plan.draws.iter().map(|draw| draw.images);
+                let replayed = at_once.iter().map(|replay| replay.images);
+                Event::Plan {
+                    round: self.round,
+                    prompts: plan.draws.len() + at_once.len(),
+                    images: drawn.chain(replayed).map(u64::from).sum(),
+                    replayed: at_once.len(),
+                    later: later.len(),
+                }
+            }
         });
         Ok(decision)
     }

@@ -107,16 +107,25 @@ fn choose(random: &mut impl RngCore, pool: &mut Vec<u32>, count: usize) {
     pool.truncate(count);
 }
 
+/// How many prompts the bounds allow a round to draw for, replays included.
+fn affordable(input: &CurriculumInput<'_>) -> usize {
+    let prompts = input.bounds.max_images / input.defaults.images_per_prompt.max(1);
+    prompts.max(1) as usize
+}
+
 /// How many prompts the run's settings ask for, within what the bounds and the table allow.
 fn wanted(input: &CurriculumInput<'_>) -> usize {
-    let affordable = input.bounds.max_images / input.defaults.images_per_prompt.max(1);
     (input.defaults.prompts as usize)
-        .min(affordable.max(1) as usize)
+        .min(affordable(input))
         .min(input.prompts.len())
 }
 
-/// A plan by the run's settings: the `replayed` prompts again, and the `fresh` ones.
-fn plan(input: &CurriculumInput<'_>, replayed: &[u32], fresh: &[u32]) -> CurriculumDecision {
+/// A plan by the run's settings: the `replayed` prompts again before a pass, and the `fresh` ones.
+fn plan(
+    input: &CurriculumInput<'_>,
+    (replayed, epoch): (&[u32], u32),
+    fresh: &[u32],
+) -> CurriculumDecision {
     let draw = |&prompt: &u32| Draw {
         prompt,
         images: input.defaults.images_per_prompt.max(1),
@@ -126,7 +135,7 @@ fn plan(input: &CurriculumInput<'_>, replayed: &[u32], fresh: &[u32]) -> Curricu
         prompt,
         images: input.defaults.images_per_prompt.max(1),
         weight: 1.0,
-        epoch: 1,
+        epoch,
     };
     CurriculumDecision::Round(RoundPlan {
         draws: fresh.iter().map(draw).collect(),

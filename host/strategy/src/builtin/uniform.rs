@@ -23,6 +23,6 @@ impl Curriculum for Uniform {
             &mut pool,
             wanted(input),
         );
-        Ok(Reply::stateless(plan(input, &[], &pool), context))
+        Ok(Reply::stateless(plan(input, (&[], 1), &pool), context))
     }
 }

@@ -34,7 +34,7 @@ fn curricula() -> Vec<Twins> {
     const REPLAY: &[&str] = &["", "replay_share=0.3", "from_round=4", "replay_share=1"];
     vec![
         Twins::named("curriculum", "curriculum", REPLAY).and("builtin:replay"),
-        Twins::named("curriculum", "curriculum", &["epoch=2", "epoch=5"]),
+        Twins::named("curriculum", "curriculum", &["epoch=2", "epoch=5"]).and("builtin:replay"),
         Twins::named("curriculum", "easy-to-hard", &["", "start=0", "start=0.77"]),
         Twins::named("curriculum", "uniform", &[""]).and("builtin:uniform"),
     ]
