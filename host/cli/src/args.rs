@@ -1,6 +1,7 @@
 //! What may be typed. What it means is worked out, and checked, by the commands.
 
 mod method;
+mod probe;
 mod strategy;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
+pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
 pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
@@ -45,6 +47,9 @@ pub enum Command {
     /// The losses by name, and their values.
     #[command(subcommand)]
     Loss(LossCommand),
+    /// Look closer at a run or a model.
+    #[command(subcommand)]
+    Probe(ProbeCommand),
     /// Look at a checkpoint.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -152,6 +157,10 @@ pub struct RunArguments {
     /// are measured on 400 at most [default: 1000].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub evaluate: Option<u32>,
+    /// Images that people have labelled, on which understanding is measured, made with `sc-host probe
+    /// label` [default: renders of the tiny world].
+    #[arg(long, value_name = "FILE")]
+    pub probe: Option<PathBuf>,
     /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
     /// program].
     #[arg(long, value_name = "DIR")]

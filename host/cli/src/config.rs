@@ -26,6 +26,7 @@ struct Around {
     program: Option<String>,
     model: Option<String>,
     task: Option<String>,
+    probe: Option<PathBuf>,
     watch: bool,
     grants: Vec<String>,
     combine_gates: Option<GateCombinator>,
@@ -35,10 +36,11 @@ struct Around {
 }
 
 /// The keys of [`Around`].
-const AROUND: [&str; 9] = [
+const AROUND: [&str; 10] = [
     "program",
     "model",
     "task",
+    "probe",
     "watch",
     "grants",
     "combine_gates",
@@ -70,6 +72,8 @@ pub struct Configuration {
     /// The checkpoint folder; none: the tiny model.
     pub model: Option<PathBuf>,
     pub settings: RunSettings,
+    /// Images that people have labelled; none: the task's own.
+    pub probe: Option<PathBuf>,
     /// Whether guidance was asked for; else the model's own holds.
     pub guidance: Option<f64>,
     pub limits: Limits,
@@ -155,6 +159,7 @@ impl Configuration {
         };
         Ok(Configuration {
             model,
+            probe: arguments.probe.clone().or(around.probe),
             guidance: arguments.guidance.guidance.or(file_guidance),
             settings,
             limits: Limits::default().with(&limits)?,
@@ -171,6 +176,8 @@ impl Configuration {
             program: &'static str,
             model: String,
             task: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            probe: Option<&'a Path>,
             watch: bool,
             grants: &'a [String],
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +202,7 @@ impl Configuration {
             program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
             model: model.map_or_else(|| TINY.to_owned(), |folder| folder.display().to_string()),
             task,
+            probe: self.probe.as_deref(),
             watch: self.watch,
             grants: &self.grants,
             combine_gates: self.request.combine_gates,

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Strategy(StrategyCommand::New(arguments)) => {
             commands::strategy::new::new(&arguments)
         }
+        Command::Probe(command) => commands::probe::probe(&command),
         Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),

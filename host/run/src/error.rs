@@ -58,6 +58,16 @@ pub enum RunError {
         /// What is missing or wrong.
         problem: String,
     },
+    /// A probe set cannot be used.
+    #[error("probe set `{path}`, line {line}: {problem}")]
+    ProbeSet {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file of the run directory cannot be written.
     #[error("cannot {action} `{path}`: {source}")]
     Io {
@@ -91,6 +101,11 @@ impl RunError {
             ),
             RunError::Io { .. } => Some(
                 "check that the place exists, that you may write there and that it is not full"
+                    .to_owned(),
+            ),
+            RunError::ProbeSet { .. } => Some(
+                "a line is {\"image\": \"FILE.png\", \"statement\": \"…\", \"truth\": true}; `sc-host \
+                 probe label RUN` makes such a file"
                     .to_owned(),
             ),
             RunError::Setting { .. } | RunError::Tensor(_) => None,

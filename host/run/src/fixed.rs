@@ -2,6 +2,7 @@
 //! model that it came to.
 
 use std::fs;
+use std::path::Path;
 
 use sc_core::candidate::Verdict;
 use sc_core::co_improvement::{CoImprovement, TwiceJudged};
@@ -13,7 +14,6 @@ use crate::evaluation::EvaluatedOn;
 use crate::generation::{Order, Studio};
 use crate::judge::{Judge, OwnVerdict};
 use crate::settings::RunSettings;
-use crate::store::RunStore;
 use crate::task::Task;
 
 /// The file that they are kept in.
@@ -24,25 +24,26 @@ const CHUNK: usize = 512;
 
 /// An image that the first model drew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct FixedImage {
-    prompt: String,
-    tokens: Vec<u32>,
-    /// Whether it shows its prompt.
-    truth: bool,
-    p_yes: f64,
-    verdict: Verdict,
+pub struct FixedImage {
+    /// What it was drawn for.
+    pub prompt: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Whether it shows its prompt; none where nobody knows.
+    pub truth: Option<bool>,
+    /// p-yes of the model that drew it.
+    pub p_yes: f64,
+    /// That model's verdict.
+    pub verdict: Verdict,
 }
 
-/// Draws and judges them; none where nobody knows the truth.
+/// Draws and judges them.
 pub(crate) fn draw(
     model: &dyn UnifiedModel,
     task: &dyn Task,
     settings: &RunSettings,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<FixedImage>, RunError> {
-    let Some(oracle) = task.oracle() else {
-        return Ok(Vec::new());
-    };
     let count = settings.evaluation.fixed as usize;
     let prompts = task.evaluation_prompts(settings.seed, EvaluatedOn::Fixed, count);
     let studio = Studio {
@@ -56,7 +57,9 @@ pub(crate) fn draw(
     studio.draw_and_judge(&Order::several(&prompts, 1), progress, &mut |at, image| {
         let prompt = prompts[at].text.clone();
         images.push(FixedImage {
-            truth: oracle.shows(&prompt, &image.pixels)?,
+            truth: (task.oracle())
+                .map(|oracle| oracle.shows(&prompt, &image.pixels))
+                .transpose()?,
             prompt,
             tokens: image.tokens,
             p_yes: image.judgement.p_yes,
@@ -68,24 +71,28 @@ pub(crate) fn draw(
 }
 
 /// Those that a run has kept.
-pub(crate) fn read(store: &RunStore) -> Result<Vec<FixedImage>, RunError> {
-    let path = store.path(BASE_IMAGES);
+///
+/// # Errors
+/// When the file cannot be read, or is damaged.
+pub fn read(run: &Path) -> Result<Vec<FixedImage>, RunError> {
+    let path = run.join(BASE_IMAGES);
     let text = fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
     let rows = text.lines().map(serde_json::from_str);
     rows.collect::<Result<_, _>>()
         .map_err(|error| RunError::Checkpoint {
-            path: store.root().to_owned(),
+            path: run.to_owned(),
             problem: format!("`{}` is damaged: {error}", path.display()),
         })
 }
 
-/// Has `model` judge them again; what one of the two could not be read on is left out.
+/// Has `model` judge them again; none where nobody knows the truth. An image is left out on which one
+/// of the two answers could not be read.
 pub(crate) fn compare(
     model: &dyn UnifiedModel,
     images: &[FixedImage],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<CoImprovement>, RunError> {
-    if images.is_empty() {
+    if images.iter().all(|image| image.truth.is_none()) {
         return Ok(None);
     }
     let mut judged = Vec::with_capacity(images.len());
@@ -94,9 +101,10 @@ pub(crate) fn compare(
         let prompts: Vec<String> = images.iter().map(|image| image.prompt.clone()).collect();
         let judgements = OwnVerdict.judge(model, &model.decode(&tokens)?, &prompts)?;
         for (image, judgement) in images.iter().zip(judgements) {
-            if image.verdict != Verdict::Unparsed && judgement.verdict != Verdict::Unparsed {
+            let read = ![image.verdict, judgement.verdict].contains(&Verdict::Unparsed);
+            if let Some(truth) = image.truth.filter(|_| read) {
                 judged.push(TwiceJudged {
-                    truth: image.truth,
+                    truth,
                     before: image.p_yes,
                     after: judgement.p_yes,
                 });

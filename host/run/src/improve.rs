@@ -49,6 +49,8 @@ pub struct Ingredients<'a> {
     pub settings: &'a RunSettings,
     /// Where it is kept.
     pub store: &'a RunStore,
+    /// Labelled images to measure understanding on, in the place of the task's own.
+    pub probe: Option<Vec<LabelledImage>>,
     /// Where it goes on, if it is not a new run.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -157,14 +159,19 @@ impl<'a> Run<'a> {
             watch,
             settings,
             store,
+            probe,
             checkpoint,
         } = ingredients;
         let sizes = settings.evaluation;
         let material = |on: EvaluatedOn, prompts: u32| Material {
             prompts: task.evaluation_prompts(settings.seed, on, prompts as usize),
-            labelled: task.oracle().map_or_else(Vec::new, |oracle| {
-                oracle.labelled_images(settings.seed, on, sizes.labelled as usize)
-            }),
+            labelled: match (&probe, task.oracle()) {
+                (Some(probe), _) => probe.clone(),
+                (None, Some(oracle)) => {
+                    oracle.labelled_images(settings.seed, on, sizes.labelled as usize)
+                }
+                (None, None) => Vec::new(),
+            },
         };
         let mut run = Run {
             model,
@@ -252,7 +259,7 @@ impl<'a> Run<'a> {
             now,
             midway,
         } = checkpoint;
-        self.fixed = fixed::read(self.store)?;
+        self.fixed = fixed::read(self.store.root())?;
         let kept = midway.as_ref().map_or(&now, |midway| &midway.start);
         self.model.parameters().replace(&kept.weights)?;
         self.model.parameters().save(&self.store.path("model"))?;

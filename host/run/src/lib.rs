@@ -9,14 +9,16 @@
 mod ask;
 mod candidates;
 mod checkpoint;
+pub mod dynamics;
 mod error;
 pub mod evaluation;
 pub mod event;
-mod fixed;
+pub mod fixed;
 pub mod generation;
 pub mod improve;
 pub mod judge;
 pub mod pictures;
+pub mod probe_set;
 mod round;
 pub mod settings;
 pub mod signals;

@@ -9,6 +9,7 @@ use crate::error::RunError;
 use crate::evaluation::EvaluatedOn;
 
 /// An image with a statement that is known to be true or false of it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LabelledImage {
     /// Pixels \[3, S, S\] in −1..1, channel by channel.
     pub pixels: Vec<f32>,

@@ -146,6 +146,14 @@ impl UnifiedModel for Counting {
     fn ask(&self, pixels: &Tensor, questions: &[String]) -> Result<Vec<Answer>, Error> {
         self.model.ask(pixels, questions)
     }
+    fn verdict_log_probs(
+        &self,
+        pixels: &Tensor,
+        prompts: &[String],
+        yes: &[bool],
+    ) -> Result<Tensor, Error> {
+        self.model.verdict_log_probs(pixels, prompts, yes)
+    }
     fn token_log_probs(
         &self,
         batch: &[(&str, &[u32])],

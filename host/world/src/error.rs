@@ -78,6 +78,9 @@ pub enum WorldError {
         /// What is zero.
         field: &'static str,
     },
+    /// A file's bytes are no picture.
+    #[error("it is no PNG that can be read: {0}")]
+    Unreadable(image::ImageError),
     /// A picture could not be written as PNG.
     #[error("a picture cannot be written as PNG: {0}")]
     Png(#[from] image::ImageError),
@@ -106,6 +109,7 @@ impl WorldError {
             Self::TooManyObjects { .. }
             | Self::PictureSize { .. }
             | Self::EmptySheet { .. }
+            | Self::Unreadable(_)
             | Self::Png(_) => None,
         }
     }

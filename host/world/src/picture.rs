@@ -5,6 +5,9 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::WorldError;
 
+/// Most pixels a side that are read from a file.
+const MOST_SIDE: u32 = 16_384;
+
 /// An RGB picture, 8 bits a channel, row by row from the top left, channels together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -109,6 +112,26 @@ impl Picture {
                 self.set_pixel(row + from_row, column + from_column, rgb);
             }
         }
+    }
+
+    /// The picture that a PNG holds, without its alpha channel.
+    ///
+    /// # Errors
+    /// The bytes are no PNG, or it is too large.
+    pub fn from_png(bytes: &[u8]) -> Result<Self, WorldError> {
+        let mut reader =
+            image::ImageReader::with_format(std::io::Cursor::new(bytes), image::ImageFormat::Png);
+        let mut limits = image::Limits::default();
+        limits.max_image_width = Some(MOST_SIDE);
+        limits.max_image_height = Some(MOST_SIDE);
+        reader.limits(limits);
+        let decoded = reader.decode().map_err(WorldError::Unreadable)?.to_rgb8();
+        let (width, height) = (decoded.width() as usize, decoded.height() as usize);
+        Ok(Self {
+            width,
+            height,
+            pixels: decoded.into_raw(),
+        })
     }
 
     /// The picture as PNG; equal pictures give equal bytes.

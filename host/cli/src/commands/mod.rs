@@ -3,6 +3,7 @@
 pub mod draw;
 pub mod loss;
 pub mod model;
+pub mod probe;
 pub mod replay;
 pub mod run;
 pub mod score;

@@ -7,6 +7,7 @@ use sc_model::{JanusModel, UnifiedModel};
 use sc_run::Checkpoint;
 use sc_run::event::{Summary, Watcher};
 use sc_run::improve::{Ingredients, improve};
+use sc_run::probe_set;
 use sc_run::settings::RunSettings;
 use sc_run::store::{CONFIG, RunStore};
 use sc_run::task::{Task, TinyWorld};
@@ -35,6 +36,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         model_choice::guidance(&model, configuration.guidance)?;
     let task = TinyWorld::new();
     check_fit(&configuration.settings, &model, &task)?;
+    let probe = configuration
+        .probe
+        .as_deref()
+        .map(|file| probe_set::read(file, model.image_size()))
+        .transpose()?;
     let checkpoint = resumed
         .as_ref()
         .map(|store| Checkpoint::load(store, &model, &configuration.settings, &task))
@@ -61,6 +67,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         watch: configuration.watch,
         settings: &configuration.settings,
         store: &store,
+        probe,
         checkpoint,
     };
     if arguments.json {
