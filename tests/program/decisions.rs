@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{SMALL, files, folder, ledger, repository_path, rows, sc_host, small_run};
+use crate::support::{
+    SMALL, files, folder, lasting, ledger, repository_path, rows, sc_host, small_run,
+};
 
 /// A gate that keeps every round but fails in round `fails_in`.
 fn gate(fails_in: u32, reason: &str) -> String {
@@ -21,16 +23,6 @@ fn gate(fails_in: u32, reason: &str) -> String {
 
 fn write(folder: &Path, name: &str, text: &str) {
     fs::write(folder.join(name), text).expect("written");
-}
-
-/// The files of a run that two equal runs have in common, byte by byte.
-fn lasting(out: &Path) -> Vec<(String, Vec<u8>)> {
-    let differs = ["timings.jsonl", "ledger.jsonl", "config"];
-    files(out)
-        .into_iter()
-        .map(|(name, bytes)| (name.display().to_string(), bytes))
-        .filter(|(name, _)| differs.iter().all(|start| !name.starts_with(start)))
-        .collect()
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -54,17 +55,37 @@ pub fn repository_path(path: &str) -> String {
     in_repository(path).display().to_string()
 }
 
-/// Runs the program in `folder`. Compiled strategies are cached beside the test binary.
+/// A call of the program in `folder`. Compiled strategies are cached beside the test binary.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sc-host"));
+    command.args(arguments).current_dir(folder).env(
+        "XDG_CACHE_HOME",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
+    );
+    command
+}
+
+/// Runs the program in `folder`.
 pub fn sc_host(folder: &Path, arguments: &[&str]) -> Outcome {
-    let output = Command::new(env!("CARGO_BIN_EXE_sc-host"))
-        .args(arguments)
-        .current_dir(folder)
-        .env(
-            "XDG_CACHE_HOME",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
-        )
-        .output()
+    let output = command(folder, arguments).output();
+    told(output.expect("the program starts"))
+}
+
+/// Runs the program in `folder` with something on its standard input.
+pub fn sc_host_given(folder: &Path, arguments: &[&str], input: &str) -> Outcome {
+    let mut child = command(folder, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("the program starts");
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).expect("it reads");
+    }
+    told(child.wait_with_output().expect("it ends"))
+}
+
+fn told(output: Output) -> Outcome {
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
@@ -103,6 +124,16 @@ pub fn ledger(out: &Path, role: &str) -> Vec<Value> {
     let mut rows = rows(&out.join("ledger.jsonl"));
     rows.retain(|row| row["role"] == role);
     rows
+}
+
+/// The files of a run that two equal runs have in common, byte by byte.
+pub fn lasting(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let differs = ["timings.jsonl", "ledger.jsonl", "config"];
+    files(out)
+        .into_iter()
+        .map(|(name, bytes)| (name.display().to_string(), bytes))
+        .filter(|(name, _)| differs.iter().all(|start| !name.starts_with(start)))
+        .collect()
 }
 
 /// Every file below `folder` by its path there.

@@ -223,8 +223,10 @@ pub fn evaluate(
         });
         let own = (image.judgement.verdict, truth);
         overall.own.push(own);
-        let category = by_category.entry(prompt.category.clone()).or_default();
-        category.own.push(own);
+        if !prompt.category.is_empty() {
+            let category = by_category.entry(prompt.category.clone()).or_default();
+            category.own.push(own);
+        }
         Ok(())
     })?;
     let mut signals = Signals {
@@ -246,10 +248,13 @@ pub fn evaluate(
                 Verdict::Rejected => !labelled.truth,
                 Verdict::Unparsed => false,
             };
-            let category = by_category.entry(labelled.category.clone()).or_default();
-            for tally in [&mut overall, category] {
+            let count = |tally: &mut Tally| {
                 tally.understanding.0 += u64::from(right);
                 tally.understanding.1 += 1;
+            };
+            count(&mut overall);
+            if !labelled.category.is_empty() {
+                count(by_category.entry(labelled.category.clone()).or_default());
             }
         }
         progress(labelled.len() as u64);
