@@ -373,6 +373,80 @@ fn options() {
                 expected: &["guidance", "-inf"],
             },
             Case {
+                name: "an unknown judge",
+                arguments: &["run", "--judge", "mother"],
+                expected: &["--judge", "mother", "consistency"],
+            },
+            Case {
+                name: "an unknown perturbation",
+                arguments: &["run", "--perturb", "nonsense"],
+                expected: &["--perturb", "`nonsense`", "swapped-pairs=SHARE"],
+            },
+            Case {
+                name: "a share of pairs beyond all",
+                arguments: &["run", "--objective", "dpo", "--perturb", "swapped-pairs=2"],
+                expected: &["--perturb", "swapped-pairs=2", "up to 1"],
+            },
+            Case {
+                name: "pairs to swap where there are none",
+                arguments: &["run", "--perturb", "swapped-pairs=1"],
+                expected: &[
+                    "--perturb",
+                    "swapped-pairs",
+                    "takes pairs; sft takes targets",
+                ],
+            },
+            Case {
+                name: "rejected targets where there are pairs",
+                arguments: &["run", "--objective", "ipo", "--perturb", "sft-on-rejected"],
+                expected: &["--perturb", "sft-on-rejected", "takes targets"],
+            },
+            Case {
+                name: "more than the whole way",
+                arguments: &["run", "--interpolate", "1.5"],
+                expected: &["--interpolate", "1.5", "0 to 1"],
+            },
+            Case {
+                name: "rounds of the static scheme",
+                arguments: &["run", "--scheme", "static", "--rounds", "2"],
+                expected: &["--rounds", "2", "static"],
+            },
+            Case {
+                name: "an endless β",
+                arguments: &["run", "--objective", "dpo", "--beta", "inf"],
+                expected: &["--beta", "inf", "1000"],
+            },
+            Case {
+                name: "smoothing that turns every pair round",
+                arguments: &["run", "--objective", "robust", "--label-smoothing", "0.5"],
+                expected: &["--label-smoothing", "0.5", "0.49"],
+            },
+            Case {
+                name: "no input for a loss",
+                arguments: &["loss", "eval", "--objective", "sigmoid"],
+                expected: &["standard input", "chosen_logps"],
+            },
+            Case {
+                name: "dynamics of nothing",
+                arguments: &["probe", "dynamics"],
+                expected: &["RUN"],
+            },
+            Case {
+                name: "dynamics of too few examples",
+                arguments: &["probe", "dynamics", "--model", ".", "--examples", "1"],
+                expected: &["--examples", "1", "4 to"],
+            },
+            Case {
+                name: "no images to label",
+                arguments: &["probe", "label", ".", "--images", "0"],
+                expected: &["--images", "0", "1 to"],
+            },
+            Case {
+                name: "labels of no run",
+                arguments: &["probe", "label", "nowhere"],
+                expected: &["nowhere", "config.toml"],
+            },
+            Case {
                 name: "an unknown objective",
                 arguments: &["run", "--objective", "ppo"],
                 expected: &["--objective", "ppo", "sigmoid"],

@@ -41,6 +41,8 @@ pub enum Command {
     Score(ScoreArguments),
     /// Ask other strategies what a run's strategies were asked, without a model.
     Replay(ReplayArguments),
+    /// Put runs side by side: figures before and after, and what each cost.
+    Compare(CompareArguments),
     /// Look at strategies, try them, write new ones.
     #[command(subcommand)]
     Strategy(StrategyCommand),
@@ -211,6 +213,16 @@ impl RunArguments {
         }
         self.method.apply(settings)
     }
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Directories of runs that have come to their end.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Print one JSON object a run.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Draw(arguments) => commands::draw::draw(&arguments),
         Command::Score(arguments) => commands::score::score(&arguments),
+        Command::Compare(arguments) => commands::compare::compare(&arguments),
         Command::Replay(arguments) => commands::replay::run(&arguments),
         Command::Strategy(StrategyCommand::List(arguments)) => {
             commands::strategy::list::list(&arguments)

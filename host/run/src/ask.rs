@@ -10,7 +10,8 @@ use sc_strategy::{CallContext, CallError, Filled, OnFailure, Refreshed, Reply, S
 use crate::error::RunError;
 use crate::event::Event;
 use crate::improve::Run;
-use crate::store::{LEDGER, LedgerRow, Outcome};
+use crate::ledger::{LedgerRow, Outcome};
+use crate::store::LEDGER;
 
 /// Whose state it is: a strategy gets back only what it has returned itself, in the same place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

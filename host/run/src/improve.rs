@@ -6,31 +6,27 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use sc_core::candidate::Verdict;
-use sc_core::co_improvement::CoImprovement;
 use sc_core::gate::GateDecision;
 use sc_core::history::PromptHistory;
 use sc_core::metrics::{Metric, RoundMetrics};
 use sc_core::plan::CurriculumDecision;
-use sc_core::prompt::Prompt;
 use sc_model::UnifiedModel;
 use sc_strategy::record::{RoundInputs, RunInputs};
 use sc_strategy::{Runtime, StrategySet};
 use sc_train::{TrainReport, Trainer};
 
 use crate::ask::StateOwner;
-use crate::checkpoint::{self, Checkpoint, Memory, Midway};
+use crate::checkpoint::{self, Checkpoint, Midway};
 use crate::error::RunError;
-use crate::evaluation::{EvaluatedImage, EvaluatedOn, Evaluation, EvaluationSet, evaluate};
-use crate::event::{Cost, Event, RoundRecord, Stage, Summary, Watcher};
-use crate::fixed::{self, BASE_IMAGES, FixedImage};
+use crate::evaluation::{EvaluatedOn, Evaluation};
+use crate::event::{Cost, Event, RoundRecord, Summary, Watcher};
+use crate::fixed::FixedImage;
 use crate::judge::Judge;
-use crate::pictures::Album;
+use crate::ledger::LedgerEntry;
+use crate::measuring::Material;
 use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
-use crate::store::{
-    ChangeRow, LEDGER, LedgerEntry, LedgerRow, METRICS, Outcome, RunStore, SUMMARY, Timing,
-};
-use crate::supervision::Change;
+use crate::store::{LEDGER, METRICS, RunStore, SUMMARY, Timing};
 use crate::task::{LabelledImage, Task};
 
 /// What a run is made of. Everything is loaded and checked.
@@ -93,13 +89,6 @@ pub fn improve(
     run.finish()
 }
 
-/// What a model is evaluated on.
-#[derive(Default)]
-struct Material {
-    prompts: Vec<Prompt>,
-    labelled: Vec<LabelledImage>,
-}
-
 /// A run under way. The steps of a round are in [`crate::round`].
 pub(crate) struct Run<'a> {
     pub(crate) model: &'a dyn UnifiedModel,
@@ -128,22 +117,22 @@ pub(crate) struct Run<'a> {
     /// What the round's strategies were given and answered.
     pub(crate) inputs: RoundInputs,
     /// Figures of the model that the run began with, on the large set.
-    before: Evaluation,
+    pub(crate) before: Evaluation,
     /// Figures of the model as it stands, on the round's evaluation set.
     pub(crate) current: Evaluation,
     pub(crate) cost: Cost,
     /// Digest of the weights that the run began with.
-    base: String,
-    round_material: Material,
-    whole_material: Material,
-    rounds_done: u32,
-    rounds_kept: u32,
+    pub(crate) base: String,
+    pub(crate) round_material: Material,
+    pub(crate) whole_material: Material,
+    pub(crate) rounds_done: u32,
+    pub(crate) rounds_kept: u32,
     /// Images of the model that the run began with.
-    fixed: Vec<FixedImage>,
+    pub(crate) fixed: Vec<FixedImage>,
     /// Its weights, where the run's end is to be brought back towards them.
     base_weights: Option<BTreeMap<String, Tensor>>,
     /// A round that had begun when the run was interrupted.
-    midway: Option<Midway>,
+    pub(crate) midway: Option<Midway>,
 }
 
 impl<'a> Run<'a> {
@@ -241,89 +230,8 @@ impl<'a> Run<'a> {
         self.remember(true, self.current.metrics());
         self.model.parameters().save(&self.store.path("model"))?;
         self.before = self.evaluate_thoroughly("before")?;
-        let began = Instant::now();
-        let count = self.settings.evaluation.fixed;
-        self.watcher.begin(Stage::Evaluate, 0, count.into());
-        let (watcher, settings) = (&mut *self.watcher, self.settings);
-        self.fixed = fixed::draw(self.model, self.task, settings, &mut |n| watcher.advance(n))?;
-        self.watcher.done();
-        self.store.write_rows(BASE_IMAGES, &self.fixed)?;
-        self.time("fixed images", began)?;
+        self.draw_fixed()?;
         self.save_checkpoint(None)
-    }
-
-    /// Puts everything back to where a run that ended before stood.
-    fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<(), RunError> {
-        let Checkpoint {
-            memory,
-            now,
-            midway,
-        } = checkpoint;
-        self.fixed = fixed::read(self.store.root())?;
-        let kept = midway.as_ref().map_or(&now, |midway| &midway.start);
-        self.model.parameters().replace(&kept.weights)?;
-        self.model.parameters().save(&self.store.path("model"))?;
-        self.model.parameters().replace(&now.weights)?;
-        self.trainer.restore(&now.optimizer)?;
-        self.midway = midway;
-        self.histories = memory.histories;
-        self.past = memory.past;
-        self.states = memory.states.into_iter().collect();
-        self.before = memory.before;
-        self.current = memory.current;
-        self.cost = memory.cost;
-        self.rounds_done = memory.round;
-        self.rounds_kept = memory.rounds_kept;
-        self.store.remove_summary()?;
-        self.store.cut(METRICS, memory.metrics_bytes)?;
-        let rows: Vec<LedgerRow> = self
-            .strategies
-            .identities()
-            .into_iter()
-            .map(|(role, who)| {
-                let outcome = Outcome::Resumed {
-                    resumed_after: memory.round,
-                };
-                LedgerRow::new(memory.round + 1, 1, role, who, outcome)
-            })
-            .collect();
-        self.store.append(LEDGER, &rows)
-    }
-
-    /// All that is needed to go on, on disk; in the middle of a round with what it came to so far.
-    fn save_checkpoint(&self, midway: Option<Midway>) -> Result<(), RunError> {
-        let states = self.states.iter();
-        Checkpoint {
-            memory: Memory {
-                round: self.rounds_done,
-                rounds_kept: self.rounds_kept,
-                seed: self.settings.seed,
-                base: self.base.clone(),
-                histories: self.histories.clone(),
-                past: self.past.clone(),
-                states: states
-                    .map(|(owner, s)| (owner.clone(), s.clone()))
-                    .collect(),
-                before: self.before.clone(),
-                current: self.current.clone(),
-                cost: self.cost,
-                metrics_bytes: self.store.size(METRICS)?,
-            },
-            now: self.snapshot()?,
-            midway,
-        }
-        .save(self.store)
-    }
-
-    /// The round as it stands, on disk; its ledger rows so far with it.
-    pub(crate) fn save_midway(&mut self, round: &Round, start: &Snapshot) -> Result<(), RunError> {
-        self.store
-            .append(LEDGER, &std::mem::take(&mut self.ledger))?;
-        self.save_checkpoint(Some(Midway {
-            round: round.clone(),
-            inputs: self.inputs.clone(),
-            start: start.clone(),
-        }))
     }
 
     fn rounds_to_do(&self) -> RangeInclusive<u32> {
@@ -360,66 +268,6 @@ impl<'a> Run<'a> {
             last: self.past.last().cloned(),
             ..RoundInputs::default()
         };
-    }
-
-    /// Evaluates on the large set, and keeps some of the pictures under `name`.
-    fn evaluate_thoroughly(&mut self, name: &str) -> Result<Evaluation, RunError> {
-        let material = std::mem::take(&mut self.whole_material);
-        let mut album = Album::new(self.model.image_size());
-        let evaluation = self.evaluate(name, EvaluatedOn::Whole, &material, &mut |image| {
-            album.add(image)
-        });
-        self.whole_material = material;
-        album.save(self.store, name)?;
-        evaluation
-    }
-
-    /// The figures after a round's training; what was not trained has not changed.
-    fn evaluate_round(&mut self, round: &Round) -> Result<Evaluation, RunError> {
-        if round.training.report(self.model.image_tokens()).steps == 0 {
-            self.watcher
-                .event(&Event::NothingToTrainOn { round: self.round });
-            return Ok(self.current.clone());
-        }
-        self.evaluate_briefly()
-    }
-
-    fn evaluate_briefly(&mut self) -> Result<Evaluation, RunError> {
-        let material = std::mem::take(&mut self.round_material);
-        let evaluation = self.evaluate("evaluate", EvaluatedOn::Round, &material, &mut |_| ());
-        self.round_material = material;
-        evaluation
-    }
-
-    fn evaluate(
-        &mut self,
-        stage: &str,
-        on: EvaluatedOn,
-        material: &Material,
-        see: &mut dyn FnMut(&EvaluatedImage<'_>),
-    ) -> Result<Evaluation, RunError> {
-        let began = Instant::now();
-        let images = material.prompts.len() + material.labelled.len();
-        self.watcher
-            .begin(Stage::Evaluate, self.round, images as u64);
-        let set = EvaluationSet {
-            on,
-            prompts: &material.prompts,
-            labelled: &material.labelled,
-            oracle: self.task.oracle(),
-            sampling: self.settings.sampling,
-            seed: self.settings.seed,
-            signals: (on == EvaluatedOn::Round).then(|| self.task.questions()),
-        };
-        let evaluation = evaluate(self.model, &set, &mut |n| self.watcher.advance(n), see)?;
-        self.watcher.done();
-        self.watcher.event(&Event::Evaluation {
-            round: self.round,
-            set: on,
-            evaluation: &evaluation,
-        });
-        self.time(stage, began)?;
-        Ok(evaluation)
     }
 
     /// Ends the round: its model becomes the run's, or the model of the round's start is put back.
@@ -506,34 +354,6 @@ impl<'a> Run<'a> {
         };
         self.store.write_json(SUMMARY, &summary)?;
         Ok(summary)
-    }
-
-    /// Has the model that the run came to judge the images of the one that it began with.
-    fn compare_fixed(&mut self) -> Result<Option<CoImprovement>, RunError> {
-        let began = Instant::now();
-        let count = self.fixed.len() as u64;
-        self.watcher.begin(Stage::Evaluate, self.round, count);
-        let watcher = &mut *self.watcher;
-        let compared = fixed::compare(self.model, &self.fixed, &mut |n| watcher.advance(n))?;
-        self.watcher.done();
-        self.time("fixed images", began)?;
-        Ok(compared)
-    }
-
-    /// Tells of a judge that was made permissive.
-    pub(crate) fn record_persuasion(&mut self, steps: u32, p_yes: f64) {
-        let round = self.round;
-        let change = Change::new("permissive", steps as usize, steps as usize);
-        self.ledger.push(LedgerEntry::Change(ChangeRow {
-            round,
-            epoch: 1,
-            change,
-        }));
-        self.watcher.event(&Event::Persuaded {
-            round,
-            steps,
-            p_yes,
-        });
     }
 
     pub(crate) fn time(&self, stage: &str, began: Instant) -> Result<(), RunError> {

@@ -2,13 +2,15 @@
 //!
 //! Every accepted image may stand against every rejected one that is far enough below it; the pairs
 //! with the largest gaps are taken, up to `most` a prompt, so that no prompt outweighs the others.
-//! For `targets` it takes every accepted image that the model is sure of.
+//! For `targets` it takes every accepted image that the model is sure of, for `labelled-targets` every
+//! rejected one that it is as sure of as well, to be avoided.
 //!
 //! `scripts/all-pairs.rhai` is the same strategy as a script.
 
 mod about;
 mod objective;
 mod ranged;
+mod sure;
 
 wit_bindgen::generate!({
     path: "../../wit/0.1.0",
@@ -19,8 +21,9 @@ use exports::sc::strategy::about::{Description, Guest as About, Refusal};
 use exports::sc::strategy::pair_selection::{
     Answer, Choice, Context, Group, Guest as PairSelection, Objective,
 };
-use objective::{Takes, pair, target, with};
+use objective::{Takes, pair, with};
 use ranged::Ranged;
+use sure::sure_of;
 use sc::strategy::types::{Candidate, Role, Setting, Verdict};
 
 struct Strategy;
@@ -43,7 +46,7 @@ const MOST: Ranged<i64> = Ranged {
 
 const ACCEPT: Ranged<f64> = Ranged {
     name: "accept",
-    help: "Least p-yes of an image to imitate.",
+    help: "Least p-yes of an image to imitate; one to avoid has 1 less this at most.",
     default: 0.9,
     minimum: 0.0,
     maximum: 1.0,
@@ -76,11 +79,10 @@ impl PairSelection for Strategy {
         let numbered = (0..).zip(&groups);
         let choices = match objective::takes(&objective)? {
             Takes::Targets => numbered
-                .flat_map(|(number, group)| {
-                    with(group, Verdict::Accepted)
-                        .filter(move |candidate| candidate.p_yes >= accept)
-                        .map(move |candidate| target(number, candidate))
-                })
+                .flat_map(|(number, group)| sure_of(number, group, accept, false))
+                .collect(),
+            Takes::LabelledTargets => numbered
+                .flat_map(|(number, group)| sure_of(number, group, accept, true))
                 .collect(),
             Takes::Pairs => numbered
                 .flat_map(|(number, group)| widest_pairs(number, group, min_gap, most))

@@ -8,6 +8,7 @@
 mod about;
 mod objective;
 mod ranged;
+mod sure;
 
 wit_bindgen::generate!({
     path: "../../wit/0.1.0",
@@ -16,10 +17,11 @@ wit_bindgen::generate!({
 
 use exports::sc::strategy::about::{Description, Guest as About, Refusal};
 use exports::sc::strategy::pair_selection::{
-    Answer, Choice, Context, Group, Guest as PairSelection, Objective, Target,
+    Answer, Choice, Context, Group, Guest as PairSelection, Objective,
 };
-use objective::{pair, target, with};
+use objective::{Takes, pair, with};
 use ranged::Ranged;
+use sure::sure_of;
 use sc::strategy::types::{Role, Setting, Verdict};
 
 struct Strategy;
@@ -64,45 +66,22 @@ impl PairSelection for Strategy {
         let min_gap = MIN_GAP.of(&context.settings);
         let accept = ACCEPT.of(&context.settings);
         let numbered = (0..).zip(&groups);
-        let choices = match objective.takes.as_str() {
-            "targets" => numbered
+        let choices = match objective::takes(&objective)? {
+            Takes::Targets => numbered
                 .flat_map(|(number, group)| sure_of(number, group, accept, false))
                 .collect(),
-            "labelled-targets" => numbered
+            Takes::LabelledTargets => numbered
                 .flat_map(|(number, group)| sure_of(number, group, accept, true))
                 .collect(),
-            "pairs" => numbered
+            Takes::Pairs => numbered
                 .filter_map(|(number, group)| best_against_worst(number, group, min_gap))
                 .collect(),
-            _ => {
-                let known = "`targets`, `labelled-targets` and `pairs`";
-                return Err(objective::unknown(&objective, known));
-            }
         };
         Ok(Answer {
             choices,
             state: context.state,
         })
     }
-}
-
-/// The accepted images of a group that the model is sure of, and, if asked for, the rejected ones.
-fn sure_of(number: u32, group: &Group, accept: f64, rejected_too: bool) -> Vec<Choice> {
-    let candidates = group.candidates.iter();
-    candidates
-        .filter_map(|candidate| match candidate.verdict {
-            Verdict::Accepted if candidate.p_yes >= accept => Some(target(number, candidate)),
-            Verdict::Rejected if rejected_too && candidate.p_yes <= 1.0 - accept => {
-                Some(Choice::Target(Target {
-                    group: number,
-                    candidate: candidate.index,
-                    weight: 1.0,
-                    desirable: false,
-                }))
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 /// The pair of a group, if it has both verdicts and they lie far enough apart. Of equally good or

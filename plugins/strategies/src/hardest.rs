@@ -3,7 +3,7 @@
 //!
 //! Such a pair lies where the model's own boundary is, so it teaches the most, if the verdicts are
 //! right; it is also where they are most often wrong. For `targets` it takes the accepted image that
-//! the model is least sure of.
+//! the model is least sure of, for `labelled-targets` the rejected one as well, to be avoided.
 //!
 //! `scripts/hardest.rhai` is the same strategy as a script.
 
@@ -59,7 +59,15 @@ impl PairSelection for Strategy {
         let numbered = (0..).zip(&groups);
         let choices = match objective::takes(&objective)? {
             Takes::Targets => numbered
-                .filter_map(|(number, group)| Some(target(number, least_sure(group)?)))
+                .filter_map(|(number, group)| Some(target(number, least_sure(group)?, true)))
+                .collect(),
+            Takes::LabelledTargets => numbered
+                .flat_map(|(number, group)| {
+                    let accepted = least_sure(group).map(|image| target(number, image, true));
+                    let rejected =
+                        nearly_accepted(group).map(|image| target(number, image, false));
+                    accepted.into_iter().chain(rejected)
+                })
                 .collect(),
             Takes::Pairs => numbered
                 .filter_map(|(number, group)| closest_pair(number, group, max_gap))
@@ -83,10 +91,15 @@ fn least_sure(group: &Group) -> Option<&Candidate> {
     })
 }
 
+/// The rejected image with the highest p-yes; of equals the first.
+fn nearly_accepted(group: &Group) -> Option<&Candidate> {
+    with(group, Verdict::Rejected)
+        .reduce(|most, next| if next.p_yes > most.p_yes { next } else { most })
+}
+
 fn closest_pair(number: u32, group: &Group, max_gap: f64) -> Option<Choice> {
     let accepted = least_sure(group)?;
-    let rejected = with(group, Verdict::Rejected)
-        .reduce(|most, next| if next.p_yes > most.p_yes { next } else { most })?;
+    let rejected = nearly_accepted(group)?;
     (accepted.p_yes - rejected.p_yes <= max_gap).then(|| pair(number, accepted, rejected))
 }
 

@@ -6,24 +6,26 @@ use crate::sc::strategy::types::{Candidate, Verdict};
 /// What these strategies can choose for an objective.
 pub enum Takes {
     Targets,
+    /// Images to imitate, and images to avoid.
+    LabelledTargets,
     Pairs,
 }
 
 /// What the objective takes.
 ///
 /// # Errors
-/// Refuses one that takes neither.
+/// Refuses one that takes none of these.
 pub fn takes(objective: &Objective) -> Result<Takes, String> {
     match objective.takes.as_str() {
         "targets" => Ok(Takes::Targets),
+        "labelled-targets" => Ok(Takes::LabelledTargets),
         "pairs" => Ok(Takes::Pairs),
-        _ => Err(unknown(objective, "`targets` and `pairs`")),
+        other => Err(format!(
+            "the objective `{}` takes `{other}`; only `targets`, `labelled-targets` and `pairs` can be \
+             chosen",
+            objective.name
+        )),
     }
-}
-
-/// What is said of an objective that takes something else than is `known`.
-pub fn unknown(Objective { name, takes }: &Objective, known: &str) -> String {
-    format!("the objective `{name}` takes `{takes}`; only {known} can be chosen")
 }
 
 /// The candidates of a group with this verdict, in order.
@@ -32,13 +34,13 @@ pub fn with(group: &Group, verdict: Verdict) -> impl Iterator<Item = &Candidate>
     candidates.filter(move |candidate| candidate.verdict == verdict)
 }
 
-/// An image of group `number` to imitate.
-pub fn target(number: u32, candidate: &Candidate) -> Choice {
+/// An image of group `number` to imitate, or to avoid.
+pub fn target(number: u32, candidate: &Candidate, desirable: bool) -> Choice {
     Choice::Target(Target {
         group: number,
         candidate: candidate.index,
         weight: 1.0,
-        desirable: true,
+        desirable,
     })
 }
 

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod compare;
 pub mod draw;
 pub mod loss;
 pub mod model;

@@ -18,8 +18,8 @@ use crate::error::RunError;
 use crate::event::{Event, Stage};
 use crate::generation::{DrawnGroup, Order, Studio};
 use crate::improve::Run;
+use crate::ledger::{ChangeRow, LedgerEntry, Outcome};
 use crate::signals;
-use crate::store::{ChangeRow, LedgerEntry, Outcome};
 use crate::supervision::{Change, Control, shuffle};
 
 impl<'a> Run<'a> {

@@ -12,7 +12,7 @@ use crate::error::RunError;
 use crate::evaluation::Evaluation;
 use crate::event::Event;
 use crate::improve::Run;
-use crate::store::Outcome;
+use crate::ledger::Outcome;
 
 impl Run<'_> {
     /// *Gate*: whether the round is kept. Of several gates the most cautious decides; without an

@@ -21,8 +21,8 @@ use crate::error::RunError;
 use crate::event::Event;
 use crate::generation::DrawnGroup;
 use crate::improve::Run;
+use crate::ledger::{Outcome, ReplayRow};
 use crate::signals::Audit;
-use crate::store::{Outcome, ReplayRow};
 
 /// Weights and optimizer at some point.
 #[derive(Clone)]

@@ -8,8 +8,10 @@ use sc_train::{Persuasion, generation_path, persuade};
 
 use super::{Round, Snapshot};
 use crate::error::RunError;
-use crate::event::Stage;
+use crate::event::{Event, Stage};
 use crate::improve::Run;
+use crate::ledger::{ChangeRow, LedgerEntry};
+use crate::supervision::Change;
 
 impl Run<'_> {
     /// What there is to go back to.
@@ -110,6 +112,22 @@ impl Run<'_> {
             self.interpolate(&start.weights, part)?;
         }
         Ok(())
+    }
+
+    /// Tells of a judge that was made permissive.
+    fn record_persuasion(&mut self, steps: u32, p_yes: f64) {
+        let round = self.round;
+        let change = Change::new("permissive", steps as usize, steps as usize);
+        self.ledger.push(LedgerEntry::Change(ChangeRow {
+            round,
+            epoch: 1,
+            change,
+        }));
+        self.watcher.event(&Event::Persuaded {
+            round,
+            steps,
+            p_yes,
+        });
     }
 
     /// Moves the trained weights to `part` of the way from `from` to where they are.

@@ -1,6 +1,7 @@
 //! The strategies that the program has built in, one file each.
 
 mod best_worst;
+mod keep_all;
 mod no_harm;
 mod replay;
 mod uniform;
@@ -14,6 +15,7 @@ use crate::parameter::{Parameter, Settings};
 use crate::role::{Curriculum, CurriculumInput, DataFilter, PairSelection, QualityGate};
 
 use best_worst::BestWorst;
+use keep_all::KeepAll;
 use no_harm::NoHarm;
 use replay::Replay;
 use uniform::Uniform;
@@ -60,12 +62,20 @@ pub(crate) static PAIR_SELECTIONS: [Builtin<dyn PairSelection>; 1] = [Builtin {
     make: |settings| Box::new(BestWorst::new(settings)),
 }];
 
-pub(crate) static QUALITY_GATES: [Builtin<dyn QualityGate>; 1] = [Builtin {
-    name: "no-harm",
-    summary: "Rolls back a round that made the model significantly worse.",
-    parameters: NoHarm::parameters,
-    make: |settings| Box::new(NoHarm::new(settings)),
-}];
+pub(crate) static QUALITY_GATES: [Builtin<dyn QualityGate>; 2] = [
+    Builtin {
+        name: "no-harm",
+        summary: "Rolls back a round that made the model significantly worse.",
+        parameters: NoHarm::parameters,
+        make: |settings| Box::new(NoHarm::new(settings)),
+    },
+    Builtin {
+        name: "keep-all",
+        summary: "Keeps every round, whatever its figures say.",
+        parameters: Vec::new,
+        make: |_| Box::new(KeepAll),
+    },
+];
 
 /// The names of a role's builtins.
 pub(crate) fn names(role: Role) -> Vec<&'static str> {

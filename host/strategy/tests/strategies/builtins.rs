@@ -5,8 +5,11 @@ use sc_core::candidate::{Candidate, Group, Verdict};
 use sc_core::choice::{Choice, FilterDecision, Objective};
 use sc_core::gate::GateDecision;
 use sc_core::history::PromptHistory;
+use sc_core::metrics::{Mean, Metric, RoundMetrics, Share};
 use sc_core::plan::{CurriculumDecision, RoundPlan};
-use sc_strategy::{CallContext, CurriculumInput, NoServices, StrategySet, builtin_names};
+use sc_strategy::{
+    CallContext, CurriculumInput, GateInput, NoServices, StrategySet, builtin_names,
+};
 
 fn plan(set: &StrategySet, context: &CallContext, count: u32) -> RoundPlan {
     let (prompts, histories, past) = (prompts(count), histories(count), past());
@@ -176,8 +179,72 @@ fn no_harm_rolls_back_only_what_is_significantly_worse() {
     assert!(kept((200, 500), &[]));
     assert!(kept((310, 490), &[]));
     assert!(!kept((200, 400), &[]));
-    assert!(!kept((400, 500), &[]));
-    assert!(kept((400, 500), &["quality-gate.tolerance=0.2"]));
+    assert!(!kept((420, 500), &[]));
+    assert!(kept((420, 500), &["quality-gate.tolerance=0.2"]));
+}
+
+/// Each signal by itself is told as what decided, and the third round of harm in a row ends the run.
+#[test]
+fn no_harm_names_the_signal_that_decided() {
+    let share = |name: &str, hits: u64| Metric::new(name, Share::of(hits, 1000));
+    let good = [
+        share("audit_flips", 20),
+        share("understanding_accuracy", 960),
+        share("consistency", 950),
+        Metric::from(("diversity", Mean::of(&[0.28, 0.3, 0.29, 0.31]).unwrap())),
+        share("nonunified", 400),
+    ];
+    let decided = |after: &[Metric], past: &[RoundMetrics]| {
+        let set = load(&[], &[]);
+        let input = GateInput {
+            before: &good[1..],
+            after,
+            past,
+        };
+        let gate = set.quality_gates[0].strategy();
+        gate.decide(&context(1), &input).unwrap().answer
+    };
+    assert!(matches!(decided(&good, &[]), GateDecision::Keep { .. }));
+    let bad = [
+        share("audit_flips", 300),
+        share("understanding_accuracy", 900),
+        share("consistency", 880),
+        Metric::from(("diversity", Mean::of(&[0.1, 0.11, 0.12, 0.1]).unwrap())),
+        share("nonunified", 500),
+    ];
+    for (position, metric) in bad.iter().enumerate() {
+        let mut after = good.clone();
+        after[position] = metric.clone();
+        let GateDecision::RollBack { reason } = decided(&after, &[]) else {
+            panic!("{} does no harm", metric.name);
+        };
+        assert!(reason.starts_with(&metric.name), "{reason}");
+    }
+    // A little every round is seen against the run's beginning.
+    let round = |kept: bool, metrics: &[Metric]| RoundMetrics {
+        round: 0,
+        kept,
+        metrics: metrics.to_vec(),
+    };
+    let mut first = good.clone();
+    first[1] = share("understanding_accuracy", 1000);
+    let reason = decided(&good, &[round(true, &first)]);
+    assert!(
+        reason.reason().contains("at the run's beginning"),
+        "{reason:?}"
+    );
+    let past = [round(true, &good), round(false, &good), round(false, &good)];
+    let mut after = good.clone();
+    after[0] = bad[0].clone();
+    let stopped = decided(&after, &past);
+    assert!(matches!(&stopped, GateDecision::Stop { reason } if reason.starts_with("audit_flips")));
+}
+
+#[test]
+fn keep_all_keeps_what_no_harm_would_not() {
+    let set = load(&["builtin:keep-all"], &[]);
+    let reply = decide(&set, &context(1), &metrics(100, 900), &metrics(900, 100));
+    assert!(matches!(reply.unwrap().answer, GateDecision::Keep { .. }));
 }
 
 #[test]
@@ -189,7 +256,8 @@ fn builtins_are_named_and_keep_their_state() {
             "builtin:replay",
             "builtin:verdict",
             "builtin:best-worst",
-            "builtin:no-harm"
+            "builtin:no-harm",
+            "builtin:keep-all"
         ]
     );
     let set = load(&["builtin:best-worst"], &["pair-selection.accept=0.5"]);

@@ -105,7 +105,7 @@ fn no_invalid_answer_leaves_the_sandbox() {
                 ("replay-late", "expected 1 to 1, the plan's epochs"),
                 (
                     "unknown-objective",
-                    "`plan.objective` is `ppo`; expected one of dpo, sft",
+                    "`plan.objective` is `ppo`; expected one of sft, sigmoid",
                 ),
                 ("no-prompts", "at least one prompt"),
                 ("no-images", "plan.draws[0].images"),
@@ -135,7 +135,7 @@ fn no_invalid_answer_leaves_the_sandbox() {
                 ("weight-zero", "`choices[0].weight` is 0"),
                 ("weight-subnormal", "`choices[0].weight` is 5e-324"),
                 ("weight-negative-zero", "`choices[0].weight` is -0"),
-                ("target-for-dpo", "as the objective is dpo"),
+                ("target-for-dpo", "as the objective is sigmoid"),
                 ("too-many-choices", "the same as one before it"),
                 ("pair-twice", "the same as one before it"),
                 ("unparsed-chosen", "whose answer could not be read"),

@@ -50,9 +50,8 @@ pub fn dynamics(arguments: &DynamicsArguments) -> anyhow::Result<ExitCode> {
             "256 of each kind tell an alignment of 0.1 from none in the tiny world",
         ));
     }
-    let (mut settings, guidance, models) = models(arguments)?;
+    let (settings, models) = models(arguments)?;
     let base = &models[0].1;
-    settings.sampling.guidance = model_choice::guidance(base, guidance)?;
     let bar = watch::bar("drawing and measuring", "models", models.len() as u64);
     let world = TinyWorld::new();
     let count = arguments.examples as usize;
@@ -94,26 +93,28 @@ pub fn dynamics(arguments: &DynamicsArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings, the guidance that was asked for, and each model by name: of a run the one that it
-/// began with and the last that it kept.
-fn models(
-    arguments: &DynamicsArguments,
-) -> anyhow::Result<(RunSettings, Option<f64>, Vec<(String, JanusModel)>)> {
+/// A model, and what it is called here.
+type Named = (String, JanusModel);
+
+/// The settings, and the model: of a run the one that it began with and the last that it kept.
+fn models(arguments: &DynamicsArguments) -> anyhow::Result<(RunSettings, Vec<Named>)> {
     let typed = RunArguments {
         config: arguments.run.as_ref().map(|run| run.join("config.toml")),
         model: arguments.model.clone(),
         seed: arguments.seed,
         ..RunArguments::default()
     };
-    let configuration = Configuration::resolve(&typed)?;
+    let mut configuration = Configuration::resolve(&typed)?;
     let base = model_choice::load(configuration.model.as_deref())?;
+    configuration.settings.sampling.guidance =
+        model_choice::guidance(&base, configuration.guidance)?;
     let mut models = vec![(model_choice::name(configuration.model.as_deref()), base)];
     if let Some(run) = &arguments.run {
         let after = run.join("model");
         models[0].0.push_str(", before");
         models.push(("the run's, after".into(), model_choice::load(Some(&after))?));
     }
-    Ok((configuration.settings, configuration.guidance, models))
+    Ok((configuration.settings, models))
 }
 
 /// Where the plot goes.
