@@ -29,13 +29,13 @@ run static --scheme static --prompts 900
 run static-replay --scheme static --prompts 900 $replay
 run static-replay-passed --scheme static --prompts 900 $replay --control replay-passed
 
-for loss in sft sigmoid robust hinge ipo simpo apo-zero kto; do
+for loss in sigmoid robust hinge ipo simpo apo-zero kto; do
   run "loss-$loss" --objective "$loss"
 done
 run loss-cdpo --objective sigmoid --label-smoothing 0.1
 run loss-sft-rare --token-weights rare
 
-for judge in margin verdict wordings consistency decomposed oracle; do
+for judge in verdict wordings consistency decomposed oracle; do
   run "judge-$judge" --judge "$judge"
 done
 run control-random-accepts --control random-accepts

@@ -37,7 +37,8 @@ pub fn awkward(role: Role) -> Vec<Awkward> {
                 made(name.into(), Body::DataFilter { input, expected })
             })
             .collect(),
-        Role::PairSelection => Objective::ALL
+        // One objective of each kind that there is.
+        Role::PairSelection => [Objective::Sigmoid, Objective::Sft, Objective::Kto]
             .into_iter()
             .flat_map(|objective| {
                 of_groups().into_iter().map(move |(name, groups)| {

@@ -406,41 +406,4 @@ impl Judge for Independent<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_become_verdicts() {
-        let read = |yes, no| Judgement::read(Answer::YesNo { yes, no });
-        assert_eq!(read(1.0, 0.0).verdict, Verdict::Accepted);
-        assert_eq!(read(0.0, 0.0).verdict, Verdict::Rejected, "p-yes of 0.5");
-        let nonsense = read(f32::NAN, 0.0);
-        assert_eq!((nonsense.verdict, nonsense.p_yes), (Verdict::Unparsed, 0.5));
-        let text = Judgement::read(Answer::Text("The score is 1.".into()));
-        assert_eq!((text.verdict, text.p_yes), (Verdict::Accepted, 1.0));
-        assert_eq!(text.answer, "The score is 1.");
-    }
-
-    #[test]
-    fn only_opposite_answers_to_opposite_questions_agree() {
-        let all = [Verdict::Accepted, Verdict::Rejected, Verdict::Unparsed];
-        let agreeing = all.iter().flat_map(|a| all.map(|b| (*a, b)));
-        let agreeing: Vec<_> = agreeing.filter(|&(a, b)| agree(a, b)).collect();
-        assert_eq!(
-            agreeing,
-            [
-                (Verdict::Accepted, Verdict::Rejected),
-                (Verdict::Rejected, Verdict::Accepted)
-            ]
-        );
-    }
-
-    #[test]
-    fn names_are_those_of_files() {
-        for judge in JudgeName::ALL {
-            assert_eq!(JudgeName::from_name(judge.name()), Some(judge));
-            let written = serde_json::to_value(judge).ok();
-            assert_eq!(written, Some(judge.name().into()));
-        }
-    }
-}
+mod tests;
