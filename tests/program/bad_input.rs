@@ -422,6 +422,21 @@ fn options() {
                 expected: &["--label-smoothing", "0.5", "0.49"],
             },
             Case {
+                name: "an option that the loss does not have",
+                arguments: &["run", "--objective", "hinge", "--label-smoothing", "0.1"],
+                expected: &["--label-smoothing", "hinge has none"],
+            },
+            Case {
+                name: "an option that the loss evaluated does not have",
+                arguments: &["loss", "eval", "--objective", "sft", "--beta", "0.1"],
+                expected: &["--beta", "sft has none"],
+            },
+            Case {
+                name: "when to interpolate, but not how far",
+                arguments: &["run", "--interpolate-at", "round"],
+                expected: &["--interpolate"],
+            },
+            Case {
                 name: "no input for a loss",
                 arguments: &["loss", "eval", "--objective", "sigmoid"],
                 expected: &["standard input", "chosen_logps"],

@@ -46,6 +46,22 @@ fn a_run_that_a_strategy_stopped_goes_on_with_another_one_as_if_nothing_had_been
         "{}",
         refused.stderr
     );
+    let other_figures = ["run", "--resume", "out", "--evaluate", "70"];
+    let refused = sc_host(folder.path(), &other_figures);
+    assert!(
+        refused.stderr.contains("measured on 60 prompts") && refused.stderr.contains("70 prompts"),
+        "{}",
+        refused.stderr
+    );
+    let other_scheme = [
+        "run", "--resume", "out", "--scheme", "static", "--rounds", "1",
+    ];
+    let refused = sc_host(folder.path(), &other_scheme);
+    assert!(
+        refused.stderr.contains("its scheme is online, not static"),
+        "{}",
+        refused.stderr
+    );
     assert!(files(&folder.path().join("out")) == before);
     let resumed = [
         "run",

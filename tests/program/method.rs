@@ -298,6 +298,7 @@ fn a_run_killed_between_passes_goes_on_to_the_same_bytes() {
     for (name, arguments, checkpoint) in [
         ("static", stat, "round-00000-pass-00002"),
         ("static-late", stat, "round-00000-pass-00006"),
+        ("static-trained", stat, "round-00000-pass-00008"),
         ("online", online, "round-00001-pass-00004"),
     ] {
         let whole_out = format!("{name}-whole");
@@ -325,6 +326,10 @@ fn a_run_killed_between_passes_goes_on_to_the_same_bytes() {
             assert!(*whole == resumed, "{name}: {one} differs");
         }
         assert_eq!(out(&whole_out).len(), out(name).len());
+        let gates = |name: &str| ledger(&folder.path().join(name), "quality-gate");
+        let mut resumed = gates(name);
+        resumed.retain(|row| row["resumed_after"].is_null());
+        assert_eq!(gates(&whole_out), resumed, "the gate is asked alike");
     }
 }
 

@@ -124,7 +124,7 @@ fn a_probe_set_is_refused_with_its_line() {
     for (text, expected) in [
         (String::new(), "line 1: there is no row"),
         ("{}\n".to_owned(), "line 1: missing field `image`"),
-        (format!("\n{}", row("absent.png")), "line 1: `absent.png`"),
+        (format!("\n{}", row("absent.png")), "line 2: `absent.png`"),
         (row("no.png"), "line 1: `no.png`: it is no PNG"),
     ] {
         fs::write(folder.path().join("probe.jsonl"), text).expect("written");

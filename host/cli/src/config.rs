@@ -108,6 +108,9 @@ impl Configuration {
         let chosen = (arguments.method.objective, arguments.method.scheme);
         let mut settings = settings(shown, table, chosen)?;
         let file_guidance = file.is_some().then_some(settings.sampling.guidance);
+        if let Some(option) = arguments.method.loss.unused(settings.objective) {
+            return Err(no_such_option(option, settings.objective));
+        }
         arguments
             .apply(&mut settings)
             .and_then(|()| settings.check())
@@ -300,6 +303,17 @@ fn typed(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// An option that the loss does not have, which would change nothing.
+pub fn no_such_option(option: &str, objective: Objective) -> anyhow::Error {
+    Mistake::error(
+        format!(
+            "`--{option}` is given; expected options of the objective, and {objective} has none of \
+                 that name"
+        ),
+        "`sc-host loss list` shows the options of each",
+    )
 }
 
 /// Tells of a setting by the option that gives it.

@@ -6,12 +6,14 @@
 //! after N it is `round-N-pass-P`, and holds what that round has come to as well.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, safetensors};
 use sc_core::history::PromptHistory;
 use sc_core::metrics::RoundMetrics;
+use sc_core::plan::Sampling;
 use sc_model::UnifiedModel;
 use sc_strategy::record::RoundInputs;
 use sc_train::{AdamWState, Reference};
@@ -23,9 +25,9 @@ use crate::error::RunError;
 use crate::evaluation::Evaluation;
 use crate::event::Cost;
 use crate::round::{Round, Snapshot};
-use crate::settings::RunSettings;
+use crate::settings::{EvaluationSettings, RunSettings, Scheme};
 use crate::store::RunStore;
-use crate::task::Task;
+use crate::task::{LabelledImage, Task};
 
 const FOLDER: &str = "checkpoints";
 const MEMORY: &str = "memory.json";
@@ -46,6 +48,9 @@ pub(crate) struct Memory {
     pub(crate) round: u32,
     pub(crate) rounds_kept: u32,
     pub(crate) seed: u64,
+    pub(crate) scheme: Scheme,
+    /// What its figures are measured on: other figures cannot be held against them.
+    pub(crate) measured_on: MeasuredOn,
     /// Digest of the weights that the run began with.
     pub(crate) base: String,
     pub(crate) histories: Vec<PromptHistory>,
@@ -58,6 +63,61 @@ pub(crate) struct Memory {
     pub(crate) cost: Cost,
     /// How long `metrics.jsonl` is: what was written after belongs to a round that is not done.
     pub(crate) metrics_bytes: u64,
+}
+
+/// What a run's figures are measured on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MeasuredOn {
+    evaluation: EvaluationSettings,
+    sampling: Sampling,
+    /// Digest of a probe set; none: the task's own.
+    probe: Option<String>,
+}
+
+impl MeasuredOn {
+    pub(crate) fn new(settings: &RunSettings, probe: Option<&[LabelledImage]>) -> MeasuredOn {
+        MeasuredOn {
+            evaluation: settings.evaluation,
+            sampling: settings.sampling,
+            probe: probe.map(|images| {
+                let mut hasher = Sha256::new();
+                for image in images {
+                    hasher.update((image.statement.len() as u64).to_le_bytes());
+                    hasher.update(image.statement.as_bytes());
+                    hasher.update([u8::from(image.truth)]);
+                    for value in &image.pixels {
+                        hasher.update(value.to_le_bytes());
+                    }
+                }
+                hex(&hasher.finalize()[..6])
+            }),
+        }
+    }
+}
+
+impl fmt::Display for MeasuredOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EvaluationSettings {
+            prompts,
+            round_prompts,
+            labelled,
+            fixed,
+        } = self.evaluation;
+        let guidance = self.sampling.guidance;
+        write!(
+            f,
+            "{prompts} prompts, {round_prompts} a round, {fixed} fixed images, at guidance {guidance}, "
+        )?;
+        match &self.probe {
+            Some(digest) => write!(f, "and a probe set of digest {digest}"),
+            None => write!(f, "and {labelled} labelled images"),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A place from which a run can go on.
@@ -78,8 +138,8 @@ pub(crate) struct Midway {
 }
 
 impl Checkpoint {
-    /// The last one of a run, if it goes with the model that the run began with, the settings and
-    /// the task.
+    /// The last one of a run, if it goes with the model that the run began with, the settings, the
+    /// task and the probe set.
     ///
     /// # Errors
     /// When there is none, it is damaged, or it does not go with them.
@@ -88,6 +148,7 @@ impl Checkpoint {
         model: &dyn UnifiedModel,
         settings: &RunSettings,
         task: &dyn Task,
+        probe: Option<&[LabelledImage]>,
     ) -> Result<Checkpoint, RunError> {
         let failed = |problem: String| RunError::Checkpoint {
             path: store.root().to_owned(),
@@ -107,6 +168,20 @@ impl Checkpoint {
             return Err(failed(format!(
                 "its seed is {}, not {}",
                 memory.seed, settings.seed
+            )));
+        }
+        let measured_on = MeasuredOn::new(settings, probe);
+        if memory.measured_on != measured_on {
+            return Err(failed(format!(
+                "its figures are measured on {}, not on {measured_on}",
+                memory.measured_on
+            )));
+        }
+        if memory.scheme != settings.scheme {
+            return Err(failed(format!(
+                "its scheme is {}, not {}",
+                memory.scheme.name(),
+                settings.scheme.name()
             )));
         }
         if memory.histories.len() != task.training_prompts().len() {
@@ -220,7 +295,7 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> RunError {
+    fn damaged(&self, name: &str, error: &dyn fmt::Display) -> RunError {
         let path = self.folder.join(name);
         RunError::Checkpoint {
             path: self.store.root().to_owned(),
@@ -281,8 +356,7 @@ pub(crate) fn digest(model: &dyn UnifiedModel) -> Result<String, RunError> {
             hasher.update(value.to_le_bytes());
         }
     }
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 /// The whole checkpoints of a run, oldest first.

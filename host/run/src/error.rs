@@ -59,11 +59,11 @@ pub enum RunError {
         problem: String,
     },
     /// A probe set cannot be used.
-    #[error("probe set `{path}`, line {line}: {problem}")]
+    #[error("probe set `{path}`{}: {problem}", of_line(*line))]
     ProbeSet {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line, from 1; 0 where it is the file itself.
         line: usize,
         /// What is wrong.
         problem: String,
@@ -78,6 +78,14 @@ pub enum RunError {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// `, line 3`; nothing for the file itself.
+fn of_line(line: usize) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(", line {line}"),
+    }
 }
 
 impl RunError {

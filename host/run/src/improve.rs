@@ -16,7 +16,7 @@ use sc_strategy::{Runtime, StrategySet};
 use sc_train::{TrainReport, Trainer};
 
 use crate::ask::StateOwner;
-use crate::checkpoint::{self, Checkpoint, Midway};
+use crate::checkpoint::{self, Checkpoint, MeasuredOn, Midway};
 use crate::error::RunError;
 use crate::evaluation::{EvaluatedOn, Evaluation};
 use crate::event::{Cost, Event, RoundRecord, Summary, Watcher};
@@ -78,6 +78,7 @@ pub fn improve(
             }
             run.train(&mut round, &start, until)?;
         }
+        run.epoch = 1;
         run.after_training(&round, &start)?;
         let after = run.evaluate_round(&round)?;
         let decision = run.gate(&round, &after)?;
@@ -121,6 +122,8 @@ pub(crate) struct Run<'a> {
     /// Figures of the model as it stands, on the round's evaluation set.
     pub(crate) current: Evaluation,
     pub(crate) cost: Cost,
+    /// What its figures are measured on.
+    pub(crate) measured_on: MeasuredOn,
     /// Digest of the weights that the run began with.
     pub(crate) base: String,
     pub(crate) round_material: Material,
@@ -183,6 +186,7 @@ impl<'a> Run<'a> {
             before: Evaluation::default(),
             current: Evaluation::default(),
             cost: Cost::default(),
+            measured_on: MeasuredOn::new(settings, probe.as_deref()),
             base: checkpoint::digest(model)?,
             round_material: material(EvaluatedOn::Round, sizes.round_prompts),
             whole_material: material(EvaluatedOn::Whole, sizes.prompts),

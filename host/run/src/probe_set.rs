@@ -28,11 +28,11 @@ pub struct ProbeRow {
     pub truth: bool,
 }
 
-/// The rows of `file`; none where there is no such file.
+/// The rows of `file`, each with its line from 1; none where there is no such file.
 ///
 /// # Errors
 /// When it cannot be read, or a line is no row.
-pub fn rows(file: &Path) -> Result<Vec<ProbeRow>, RunError> {
+pub fn rows(file: &Path) -> Result<Vec<(usize, ProbeRow)>, RunError> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -42,7 +42,9 @@ pub fn rows(file: &Path) -> Result<Vec<ProbeRow>, RunError> {
     numbered
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(line, text)| {
-            serde_json::from_str(text).map_err(|error| unfit(file, line, error.to_string()))
+            let row = serde_json::from_str(text);
+            let row = row.map_err(|error| unfit(file, line, error.to_string()))?;
+            Ok((line, row))
         })
         .collect()
 }
@@ -64,15 +66,17 @@ pub fn append(file: &Path, row: &ProbeRow) -> Result<(), RunError> {
 /// The images of `file`, for a model whose images have `size` pixels a side.
 ///
 /// # Errors
-/// When there is none, and when a line is no row or names no PNG of that size within the file's folder.
+/// When there is none, and when a line is no row or names no PNG of that size.
 pub fn read(file: &Path, size: usize) -> Result<Vec<LabelledImage>, RunError> {
+    if !file.exists() {
+        return Err(unfit(file, 0, "there is no such file".into()));
+    }
     let rows = rows(file)?;
     if rows.is_empty() {
         return Err(unfit(file, 1, "there is no row".into()));
     }
     let folder = file.parent().unwrap_or(Path::new(""));
-    let numbered = (1..).zip(rows);
-    numbered
+    rows.into_iter()
         .map(|(line, row)| {
             let path = folder.join(&row.image);
             let picture = picture(&path).map_err(|problem| {

@@ -55,6 +55,8 @@ impl Run<'_> {
                 round: self.rounds_done,
                 rounds_kept: self.rounds_kept,
                 seed: self.settings.seed,
+                scheme: self.settings.scheme,
+                measured_on: self.measured_on.clone(),
                 base: self.base.clone(),
                 histories: self.histories.clone(),
                 past: self.past.clone(),

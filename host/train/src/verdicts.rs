@@ -38,7 +38,8 @@ pub struct Persuasion {
 }
 
 /// Trains `model`, through [`shared_path`] alone, to say yes to images that it drew, each with its
-/// prompt and tokens. Returns the mean probability of yes over the last tenth of the steps.
+/// prompt and tokens. Returns the mean probability of yes over the last tenth of the steps; none
+/// without images, when nothing is trained.
 ///
 /// # Errors
 /// When the model answers in sentences, or fails, or the loss is no number any more.
@@ -47,9 +48,9 @@ pub fn persuade(
     images: &[(&str, &[u32])],
     how: &Persuasion,
     watch: &mut dyn FnMut(&StepReport),
-) -> Result<f64, TrainError> {
-    if images.is_empty() {
-        return Ok(0.0);
+) -> Result<Option<f64>, TrainError> {
+    if images.is_empty() || how.steps == 0 {
+        return Ok(None);
     }
     let mut optimizer = AdamW::new(shared_path(model.parameters()), how.optimizer)?;
     let schedule = Schedule {
@@ -98,5 +99,5 @@ pub fn persuade(
     }
     let tenth = certainties.len().div_ceil(10);
     let last = &certainties[certainties.len() - tenth..];
-    Ok(last.iter().sum::<f64>() / tenth as f64)
+    Ok(Some(last.iter().sum::<f64>() / tenth as f64))
 }

@@ -6,7 +6,7 @@ use sc_core::choice::Objective;
 use sc_run::RunError;
 use sc_run::judge::JudgeName;
 use sc_run::settings::{InterpolateAt, RunSettings, Scheme};
-use sc_run::supervision::Control;
+use sc_run::supervision::{Control, Perturbations};
 use sc_train::loss::{LossSettings, TokenWeights, catalogue};
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ pub struct LossEvalArguments {
     pub json: bool,
 }
 
-/// The options of losses; those that a loss does not have are ignored by it.
+/// The options of losses.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct LossOptions {
     /// β, the scale of the rewards [default: by the loss, see `sc-host loss list`].
@@ -66,6 +66,23 @@ pub struct LossOptions {
 }
 
 impl LossOptions {
+    /// The first option that was typed though `objective` has none of that name.
+    pub fn unused(&self, objective: Objective) -> Option<&'static str> {
+        let typed = [
+            ("beta", self.beta.is_some()),
+            ("label-smoothing", self.label_smoothing.is_some()),
+            ("gamma", self.gamma.is_some()),
+            ("length-normalised", self.length_normalised.is_some()),
+            ("nll-weight", self.nll_weight.is_some()),
+            ("desirable-weight", self.desirable_weight.is_some()),
+            ("undesirable-weight", self.undesirable_weight.is_some()),
+        ];
+        let has = catalogue::about(objective).options;
+        let unused = |name: &str| has.iter().all(|option| option.name != name);
+        let mut typed = typed.into_iter().filter(|(_, typed)| *typed);
+        typed.find(|(name, _)| unused(name)).map(|(name, _)| name)
+    }
+
     /// Puts what was typed in the place of what the settings hold.
     pub fn apply(&self, settings: &mut LossSettings) {
         let numbers = [
@@ -82,6 +99,10 @@ impl LossOptions {
         settings.length_normalised = self.length_normalised.or(settings.length_normalised);
     }
 }
+
+/// A control arm, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct ChosenControl(Option<Control>);
 
 /// How a run goes, who judges, and what it trains with.
 #[derive(Debug, Default, Args)]
@@ -106,17 +127,17 @@ pub struct MethodArguments {
     #[arg(long, value_parser = judge())]
     pub judge: Option<JudgeName>,
     /// Makes the supervision poor on purpose: swapped-pairs=SHARE, sft-on-rejected, random-verdicts,
-    /// inverted or permissive=STEPS. May be given several times.
+    /// inverted or permissive=STEPS; or none, as it would be by itself. May be given several times.
     #[arg(long, value_name = "WHAT")]
     pub perturb: Vec<String>,
     /// A control arm.
     #[arg(long, value_parser = control())]
-    pub control: Option<Control>,
+    pub control: Option<ChosenControl>,
     /// Keeps the weights this part of the way from where they began to where training brought them.
     #[arg(long, value_name = "A", allow_hyphen_values = true)]
     pub interpolate: Option<f64>,
     /// At the end of the run, or of each round before it is measured [default: run].
-    #[arg(long, value_parser = interpolate_at())]
+    #[arg(long, value_parser = interpolate_at(), requires = "interpolate")]
     pub interpolate_at: Option<InterpolateAt>,
     /// Passes after which a checkpoint is made in the middle of a round, to go on from; 0: only
     /// between rounds [default: 0; static: 1].
@@ -141,7 +162,9 @@ impl MethodArguments {
         training.max_steps = self.max_steps.unwrap_or(training.max_steps);
         let supervision = &mut settings.supervision;
         supervision.judge = self.judge.unwrap_or(supervision.judge);
-        supervision.control = self.control.or(supervision.control);
+        if let Some(ChosenControl(control)) = self.control {
+            supervision.control = control;
+        }
         settings.interpolate = self.interpolate.or(settings.interpolate);
         settings.interpolate_at = self.interpolate_at.unwrap_or(settings.interpolate_at);
         let passes = &mut settings.checkpoint_passes;
@@ -149,7 +172,14 @@ impl MethodArguments {
         let fixed = &mut settings.evaluation.fixed;
         *fixed = self.fixed_images.unwrap_or(*fixed);
         let perturb = &mut settings.supervision.perturb;
-        self.perturb.iter().try_for_each(|text| perturb.add(text))
+        for text in &self.perturb {
+            if text == "none" {
+                *perturb = Perturbations::default();
+            } else {
+                perturb.add(text)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -191,12 +221,11 @@ pub(super) fn judge() -> impl TypedValueParser<Value = JudgeName> {
     )
 }
 
-fn control() -> impl TypedValueParser<Value = Control> {
+fn control() -> impl TypedValueParser<Value = ChosenControl> {
     let all = Control::ALL.into_iter();
-    named(
-        all.map(|control| (control.name(), control.summary(), control))
-            .collect(),
-    )
+    let all = all.map(|one| (one.name(), one.summary(), ChosenControl(Some(one))));
+    let none = ("none", "No control arm.", ChosenControl(None));
+    named(all.chain([none]).collect())
 }
 
 fn interpolate_at() -> impl TypedValueParser<Value = InterpolateAt> {

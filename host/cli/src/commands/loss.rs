@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{LossCommand, LossEvalArguments};
 use crate::failure::Mistake;
-use crate::report;
+use crate::{config, report};
 
 /// Most bytes that are read of standard input.
 const MOST_INPUT: u64 = 256 << 20;
@@ -44,7 +44,7 @@ fn listed() -> String {
                 let name = option.name;
                 writeln!(
                     text,
-                    "  --{name} {short:.4} at 16 tokens an image, {long:.4} at 576"
+                    "  --{name} {short} at 16 tokens an image, {long} at 576"
                 )
             };
         }
@@ -74,6 +74,9 @@ struct Values {
 }
 
 fn eval(arguments: &LossEvalArguments) -> anyhow::Result<()> {
+    if let Some(option) = arguments.options.unused(arguments.objective) {
+        return Err(config::no_such_option(option, arguments.objective));
+    }
     let inputs = read()?;
     let mut settings = LossSettings {
         beta: inputs.beta,

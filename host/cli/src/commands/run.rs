@@ -8,7 +8,7 @@ use sc_run::Checkpoint;
 use sc_run::event::{Summary, Watcher};
 use sc_run::improve::{Ingredients, improve};
 use sc_run::probe_set;
-use sc_run::settings::RunSettings;
+use sc_run::settings::{RunSettings, Scheme};
 use sc_run::store::{CONFIG, RunStore};
 use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{Runtime, StrategySet};
@@ -43,7 +43,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .transpose()?;
     let checkpoint = resumed
         .as_ref()
-        .map(|store| Checkpoint::load(store, &model, &configuration.settings, &task))
+        .map(|store| {
+            let settings = &configuration.settings;
+            Checkpoint::load(store, &model, settings, &task, probe.as_deref())
+        })
         .transpose()?;
     if let Some(checkpoint) = &checkpoint {
         let finished = resumed.as_ref().is_none_or(RunStore::is_finished);
@@ -110,6 +113,12 @@ fn told_of_resumption(
 fn check_rounds(done: u32, finished: bool, settings: &RunSettings) -> anyhow::Result<()> {
     if done < settings.rounds || (done == settings.rounds && !finished) {
         return Ok(());
+    }
+    if settings.scheme == Scheme::Static {
+        return Err(Mistake::error(
+            "the run has done its one round; the static scheme has no other",
+            "begin a new run; `--epochs` gives it more passes",
+        ));
     }
     Err(Mistake::error(
         format!(

@@ -265,7 +265,7 @@ fn ask(
     Ok(answers.into_iter().map(Judgement::read).collect())
 }
 
-/// Averages p-yes over the model's own question and its paraphrases.
+/// Averages p-yes over those answers to the model's own question and its paraphrases that can be read.
 struct Wordings<'a>(&'a dyn Questions);
 
 impl Judge for Wordings<'_> {
@@ -275,19 +275,28 @@ impl Judge for Wordings<'_> {
         pixels: &Tensor,
         prompts: &[String],
     ) -> Result<Vec<Judgement>, RunError> {
-        let own = OwnVerdict.judge(model, pixels, prompts)?;
-        let mut sums: Vec<f64> = own.iter().map(|judgement| judgement.p_yes).collect();
+        let mut of_images: Vec<Vec<Judgement>> = OwnVerdict
+            .judge(model, pixels, prompts)?
+            .into_iter()
+            .map(|own| vec![own])
+            .collect();
         let paraphrases: Vec<Vec<String>> = prompts.iter().map(|p| self.0.paraphrases(p)).collect();
         let wordings = paraphrases.iter().map(Vec::len).min().unwrap_or(0);
         for wording in 0..wordings {
             let asked: Vec<String> = paraphrases.iter().map(|p| p[wording].clone()).collect();
-            for (sum, judgement) in sums.iter_mut().zip(ask(model, pixels, &asked)?) {
-                *sum += judgement.p_yes;
+            for (of_image, judgement) in of_images.iter_mut().zip(ask(model, pixels, &asked)?) {
+                of_image.push(judgement);
             }
         }
-        let count = 1 + wordings;
-        let mean = |sum| Judgement::by_probability(sum / count as f64, count as u32);
-        Ok(sums.into_iter().map(mean).collect())
+        let mean = |of_image: Vec<Judgement>| {
+            let questions = of_image.len() as u32;
+            let read = of_image.iter().filter(|j| j.verdict != Verdict::Unparsed);
+            let read: Vec<f64> = read.map(|judgement| judgement.p_yes).collect();
+            // Without an answer that can be read the mean is no number, and there is no verdict.
+            let mean = read.iter().sum::<f64>() / read.len() as f64;
+            Judgement::by_probability(mean, questions)
+        };
+        Ok(of_images.into_iter().map(mean).collect())
     }
 }
 
@@ -327,7 +336,8 @@ pub(crate) fn agree(on_match: Verdict, on_contradiction: Verdict) -> bool {
 }
 
 /// Asks about the parts of a prompt, one after the other; a part that hangs on one that is denied
-/// is denied unasked. p-yes is that of the weakest part.
+/// is denied unasked. p-yes is that of the weakest part; where no part is denied, but an answer could not
+/// be read, there is no verdict.
 struct Decomposed<'a>(&'a dyn Questions);
 
 impl Judge for Decomposed<'_> {
@@ -340,8 +350,8 @@ impl Judge for Decomposed<'_> {
         let parts = (prompts.iter())
             .map(|prompt| self.0.parts(prompt))
             .collect::<Result<Vec<_>, _>>()?;
-        // By image: p-yes of each part so far.
-        let mut answers: Vec<Vec<f64>> = vec![Vec::new(); prompts.len()];
+        // By image: p-yes of each part so far; none where the answer could not be read.
+        let mut answers: Vec<Vec<Option<f64>>> = vec![Vec::new(); prompts.len()];
         let mut asked = vec![0; prompts.len()];
         for number in 0..parts.iter().map(Vec::len).max().unwrap_or(0) {
             let (mut images, mut questions) = (Vec::new(), Vec::new());
@@ -350,13 +360,13 @@ impl Judge for Decomposed<'_> {
                     continue;
                 };
                 let known = &answers[image];
-                let weakest = part.depends_on.iter().map(|&on| known[on]);
+                let weakest = part.depends_on.iter().filter_map(|&on| known[on]);
                 let weakest = weakest.fold(1.0, f64::min);
                 if weakest > 0.5 {
                     images.push(image as u32);
                     questions.push(part.text.clone());
                 } else {
-                    answers[image].push(weakest);
+                    answers[image].push(Some(weakest));
                 }
             }
             if questions.is_empty() {
@@ -365,14 +375,18 @@ impl Judge for Decomposed<'_> {
             let at = Tensor::new(images.as_slice(), pixels.device())?;
             let judgements = ask(model, &pixels.index_select(&at, 0)?, &questions)?;
             for (image, judgement) in images.into_iter().zip(judgements) {
-                answers[image as usize].push(judgement.p_yes);
+                let read = judgement.verdict != Verdict::Unparsed;
+                answers[image as usize].push(read.then_some(judgement.p_yes));
                 asked[image as usize] += 1;
             }
         }
         let all = answers.into_iter().zip(asked);
         Ok(all
             .map(|(answers, asked)| {
-                let weakest = answers.into_iter().fold(1.0, f64::min);
+                let weakest = answers.iter().flatten().copied().fold(1.0, f64::min);
+                if weakest > 0.5 && answers.contains(&None) {
+                    return Judgement::certain(Verdict::Unparsed, asked);
+                }
                 Judgement::by_probability(weakest, asked)
             })
             .collect())

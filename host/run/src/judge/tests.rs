@@ -53,7 +53,9 @@ impl UnifiedModel for Scripted {
         assert_eq!(pixels.dim(0)?, questions.len());
         self.asked.borrow_mut().extend(questions.iter().cloned());
         let answers = questions.iter().map(|question| {
-            let p_yes = self.p_yes[&**question];
+            let Some(p_yes) = self.p_yes.get(&**question) else {
+                return Answer::Text("maybe".into());
+            };
             Answer::YesNo {
                 yes: (p_yes / (1.0 - p_yes)).ln() as f32,
                 no: 0.0,
@@ -156,6 +158,29 @@ fn parts_are_asked_where_they_have_a_meaning() {
     assert_eq!(found[1].verdict, Verdict::Rejected);
     assert_eq!((found[0].questions, found[1].questions), (3, 2));
     assert!(!model.asked.borrow().contains(&"third of b".to_owned()));
+}
+
+/// An answer that cannot be read is no verdict, and no rejection either.
+#[test]
+fn unread_answers_are_no_rejections() {
+    let model = Scripted::new(&[
+        ("show b", 0.8),
+        ("first of a", 0.9),
+        ("first of b", 0.2),
+        ("second of b", 0.9),
+    ]);
+    let verdicts = |judge: &dyn Judge| -> Vec<Verdict> {
+        let found = judged(judge, &model, &["a", "b"]);
+        found.iter().map(|judgement| judgement.verdict).collect()
+    };
+    let wordings = verdicts(&Wordings(&FewQuestions));
+    assert_eq!(wordings, [Verdict::Unparsed, Verdict::Accepted]);
+    let decomposed = verdicts(&Decomposed(&FewQuestions));
+    assert_eq!(decomposed, [Verdict::Unparsed, Verdict::Rejected]);
+    assert_eq!(
+        verdicts(&Consistency(&FewQuestions)),
+        [Verdict::Unparsed; 2]
+    );
 }
 
 #[test]

@@ -184,19 +184,20 @@ impl<'a> Run<'a> {
             stage.replies = drawn.replies();
         }
         let mut random = self.random("change-choices");
-        let changes = self.settings.supervision.change_choices(
-            &mut choices,
-            &filtered,
-            objective.takes(),
-            &mut random,
-        );
-        self.record_changes(changes);
+        let images: Vec<&Group> = drawn.groups.iter().map(|drawn| &drawn.group).collect();
+        let left: Vec<&Group> = filtered.iter().collect();
+        let supervision = &self.settings.supervision;
+        let changes =
+            supervision.change_choices(&mut choices, (&images, &left), objective, &mut random);
         let new = examples(objective, &drawn, &choices);
-        let mut random = self.random("audit");
-        let questions = self.task.questions();
-        round
-            .audit
-            .add(signals::audit(self.model, questions, &new, &mut random)?);
+        // The images of that control are chosen whatever is said of them: there is nothing to audit.
+        if supervision.control != Some(Control::RandomAccepts) {
+            let mut random = self.random("audit");
+            let questions = self.task.questions();
+            let audit = signals::audit(self.model, questions, &new, &mut random)?;
+            round.audit.add(audit);
+        }
+        self.record_changes(changes);
         round.examples.extend(new);
         let ids = choices.iter().map(|choice| {
             let (Choice::Target { group, .. } | Choice::Pair { group, .. }) = choice;

@@ -105,7 +105,10 @@ impl Run<'_> {
             watcher.begin(Stage::Train, self.round, steps.into());
             let certainty = persuade(self.model, &images, &how, &mut |_| watcher.advance(1))?;
             watcher.done();
-            self.record_persuasion(steps, certainty);
+            if let Some(certainty) = certainty {
+                self.cost.steps += u64::from(steps);
+                self.record_persuasion(steps, certainty);
+            }
             self.time("permissive", began)?;
         }
         if let Some(part) = self.settings.interpolation_of_rounds() {

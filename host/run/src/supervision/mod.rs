@@ -4,10 +4,12 @@
 //! Every change is asked for by name, and told in the configuration, the ledger, the metrics, the
 //! summary and on the screen. Source: the risks that Han et al. (arXiv 2507.16663) name.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use sc_core::candidate::{Group, Verdict};
-use sc_core::choice::{Choice, Takes};
+use sc_core::choice::{Choice, Objective, Takes};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
@@ -221,44 +223,51 @@ impl Supervision {
         changes
     }
 
-    /// Changes what a selection chose from what the filters left.
+    /// Changes what a selection chose, out of what was `drawn` or what the filters `left` of it. A
+    /// perturbation that the objective has no use for changes nothing, and says so.
     pub(crate) fn change_choices(
         &self,
         choices: &mut Vec<Choice>,
-        groups: &[Group],
-        takes: Takes,
+        (drawn, left): (&[&Group], &[&Group]),
+        objective: Objective,
         random: &mut ChaCha8Rng,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let wanted = choices.len();
+        let (wanted, takes) = (choices.len(), objective.takes());
         if self.control == Some(Control::RandomAccepts) {
             match takes {
-                Takes::Pairs => random_pairs(choices, groups, random),
+                Takes::Pairs => random_pairs(choices, drawn, random),
                 Takes::Targets | Takes::LabelledTargets => {
-                    let pool = images(groups, |verdict| verdict != Verdict::Unparsed);
+                    let pool = images(drawn, |_| true);
                     random_targets(choices, pool, random);
                 }
             }
             changes.push(Change::new("random-accepts", choices.len(), wanted));
         }
         if self.perturb.sft_on_rejected {
-            let pool = images(groups, |verdict| verdict == Verdict::Rejected);
-            random_targets(choices, pool, random);
-            changes.push(Change::new("sft-on-rejected", choices.len(), wanted));
+            let mut changed = 0;
+            if takes == Takes::Targets {
+                let pool = images(left, |verdict| verdict == Verdict::Rejected);
+                random_targets(choices, pool, random);
+                changed = choices.len();
+            }
+            changes.push(Change::new("sft-on-rejected", changed, wanted));
         }
         if let Some(share) = self.perturb.swapped_pairs {
             let mut order: Vec<usize> = (0..choices.len()).collect();
             shuffle(&mut order, random);
             order.truncate((share * choices.len() as f64).round() as usize);
+            let mut changed = 0;
             for &position in &order {
                 if let Choice::Pair {
                     chosen, rejected, ..
                 } = &mut choices[position]
                 {
                     std::mem::swap(chosen, rejected);
+                    changed += 1;
                 }
             }
-            changes.push(Change::new("swapped-pairs", order.len(), wanted));
+            changes.push(Change::new("swapped-pairs", changed, wanted));
         }
         changes
     }
@@ -285,13 +294,16 @@ impl Change {
     }
 }
 
-/// Group position and candidate index of every image with such a verdict.
-fn images(groups: &[Group], fits: impl Fn(Verdict) -> bool) -> Vec<(u32, u32)> {
+/// Group position and candidate index of every image with such a verdict; of equal images of a
+/// prompt the first.
+fn images(groups: &[&Group], fits: impl Fn(Verdict) -> bool) -> Vec<(u32, u32)> {
     let numbered = (0_u32..).zip(groups);
     numbered
         .flat_map(|(position, group)| {
             let candidates = group.candidates.iter();
-            let fitting = candidates.filter(|candidate| fits(candidate.verdict));
+            let mut seen = BTreeSet::new();
+            let fitting = candidates
+                .filter(|candidate| fits(candidate.verdict) && seen.insert(candidate.image_hash));
             fitting
                 .map(|candidate| (position, candidate.index))
                 .collect::<Vec<_>>()
@@ -315,8 +327,8 @@ fn random_targets(choices: &mut Vec<Choice>, mut pool: Vec<(u32, u32)>, random: 
 
 /// Puts two random images of the same prompt in the place of each pair; of several pairs of a prompt
 /// that come out the same, one stays.
-fn random_pairs(choices: &mut Vec<Choice>, groups: &[Group], random: &mut ChaCha8Rng) {
-    let mut seen = std::collections::BTreeSet::new();
+fn random_pairs(choices: &mut Vec<Choice>, groups: &[&Group], random: &mut ChaCha8Rng) {
+    let mut seen = BTreeSet::new();
     choices.retain_mut(|choice| {
         let Choice::Pair {
             group,
@@ -327,9 +339,8 @@ fn random_pairs(choices: &mut Vec<Choice>, groups: &[Group], random: &mut ChaCha
         else {
             return true;
         };
-        let candidates = groups[*group as usize].candidates.iter();
-        let with_verdict = candidates.filter(|candidate| candidate.verdict != Verdict::Unparsed);
-        let mut indices: Vec<u32> = with_verdict.map(|candidate| candidate.index).collect();
+        let of_group = images(&groups[*group as usize..=*group as usize], |_| true);
+        let mut indices: Vec<u32> = of_group.into_iter().map(|(_, index)| index).collect();
         shuffle(&mut indices, random);
         let &[first, second, ..] = &*indices else {
             return false;

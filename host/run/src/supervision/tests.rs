@@ -122,7 +122,9 @@ fn a_share_of_the_pairs_is_swapped() {
     let half = perturbed(&["swapped-pairs=0.5"]);
     let mut random = stream(1, "t", &[]);
     let groups = [drawn(&MIXED).group];
-    let changes = half.change_choices(&mut choices, &groups, Takes::Pairs, &mut random);
+    let groups = [&groups[0]];
+    let both = (&groups[..], &groups[..]);
+    let changes = half.change_choices(&mut choices, both, Objective::Sigmoid, &mut random);
     assert_eq!(changes, [Change::new("swapped-pairs", 2, 4)]);
     let same = choices.iter().zip(&before).filter(|(a, b)| a == b).count();
     assert_eq!(same, 2);
@@ -140,7 +142,9 @@ fn rejected_images_take_the_targets_places() {
     let groups = [drawn(&MIXED).group];
     let mut random = stream(1, "t", &[]);
     let supervision = perturbed(&["sft-on-rejected"]);
-    supervision.change_choices(&mut choices, &groups, Takes::Targets, &mut random);
+    let groups = [&groups[0]];
+    let both = (&groups[..], &groups[..]);
+    supervision.change_choices(&mut choices, both, Objective::Sft, &mut random);
     assert_eq!(choices.len(), 2);
     for choice in choices {
         let Choice::Target { candidate, .. } = choice else {
@@ -157,15 +161,11 @@ fn random_accepts_are_as_many_and_valid() {
         ..Supervision::default()
     };
     let groups = [drawn(&MIXED).group];
-    for (takes, objective, mut choices) in [
+    let drawn = [&groups[0]];
+    for (objective, mut choices) in [
+        (Objective::Sigmoid, vec![pair(0, 1)]),
         (
-            Takes::Pairs,
-            sc_core::choice::Objective::Sigmoid,
-            vec![pair(0, 1)],
-        ),
-        (
-            Takes::Targets,
-            sc_core::choice::Objective::Sft,
+            Objective::Sft,
             vec![Choice::Target {
                 group: 0,
                 candidate: 0,
@@ -175,8 +175,36 @@ fn random_accepts_are_as_many_and_valid() {
         ),
     ] {
         let mut random = stream(3, "t", &[]);
-        control.change_choices(&mut choices, &groups, takes, &mut random);
+        control.change_choices(&mut choices, (&drawn, &drawn), objective, &mut random);
         assert_eq!(choices.len(), 1);
-        sc_core::validate::choices(&choices, &groups, objective).expect("valid choices");
+        let (of_group, named) = match choices[0] {
+            Choice::Target {
+                group, candidate, ..
+            } => (group, vec![candidate]),
+            Choice::Pair {
+                group,
+                chosen,
+                rejected,
+                ..
+            } => (group, vec![chosen, rejected]),
+        };
+        assert_eq!(of_group, 0);
+        assert!(named.iter().all(|index| (*index as usize) < MIXED.len()));
+        assert!(named.windows(2).all(|two| two[0] != two[1]));
     }
+}
+
+/// What a plan's objective has no use for changes nothing, and is not said to have.
+#[test]
+fn an_unfit_perturbation_changes_nothing() {
+    let groups = [drawn(&MIXED).group];
+    let groups = [&groups[0]];
+    let mut choices = vec![pair(0, 1), pair(2, 4)];
+    let before = choices.clone();
+    let rejected = perturbed(&["sft-on-rejected"]);
+    let mut random = stream(1, "t", &[]);
+    let both = (&groups[..], &groups[..]);
+    let changes = rejected.change_choices(&mut choices, both, Objective::Sigmoid, &mut random);
+    assert_eq!(changes, [Change::new("sft-on-rejected", 0, 2)]);
+    assert_eq!(choices, before);
 }

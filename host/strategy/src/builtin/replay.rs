@@ -100,7 +100,7 @@ impl Curriculum for Replay {
         let epoch = match (others.is_empty(), context.rounds) {
             // A round cannot begin with nothing, whenever the replays are due.
             (true, _) => 1,
-            (false, 1) if asked == 1 => (last / 2).max(1),
+            (false, 1) if asked == 1 => (last / 2).max(2).min(last),
             _ => asked,
         };
         if context.rounds == 1 && epoch > 1 {

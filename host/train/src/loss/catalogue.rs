@@ -1,5 +1,7 @@
 //! What people read of the losses: formula, options, defaults, source.
 
+use std::fmt;
+
 use sc_core::choice::Objective;
 use serde::Serialize;
 
@@ -11,7 +13,30 @@ pub struct LossOption {
     /// The option of `sc-host run`, without its dashes.
     pub name: &'static str,
     /// Its default on images of 16 tokens and of 576.
-    pub default: [f64; 2],
+    pub default: [OptionValue; 2],
+}
+
+/// The value of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum OptionValue {
+    /// A number.
+    Number(f64),
+    /// Yes or no.
+    Flag(bool),
+}
+
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // As many digits as tell: 57.6, 0.003.
+            OptionValue::Number(number) => {
+                let text = format!("{number:.4}");
+                f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+            }
+            OptionValue::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
 }
 
 /// A loss as it is listed.
@@ -39,7 +64,7 @@ pub struct LossInfo {
 pub const LETTERS: &str = "c, r: log-probability of the chosen and the rejected image, summed over its \
      N tokens; Δc, Δr: the same less that of the reference, the model of the round's start; \
      h = Δc − Δr; σ: logistic function; ε: label smoothing. Every preference loss has + nll-weight · \
-     mean token NLL of the chosen image.";
+     mean token NLL of the chosen image. Of all, --token-weights rare lets rare codes count more.";
 
 /// Token counts of an image that defaults are shown for: the tiny model's and Janus-Pro's.
 const LENGTHS: [usize; 2] = [16, 576];
@@ -92,7 +117,10 @@ pub fn about(objective: Objective) -> LossInfo {
     let defaults = LENGTHS.map(|tokens| Loss::new(objective, &LossSettings::default(), tokens));
     let option = |name, of: fn(&Loss) -> f64| LossOption {
         name,
-        default: [of(&defaults[0]), of(&defaults[1])],
+        default: [
+            OptionValue::Number(of(&defaults[0])),
+            OptionValue::Number(of(&defaults[1])),
+        ],
     };
     let mut options = Vec::new();
     if objective != Objective::Sft {
@@ -111,8 +139,10 @@ pub fn about(objective: Objective) -> LossInfo {
         _ => {}
     }
     if matches!(objective, Objective::Ipo | Objective::Simpo) {
-        let as_number = |loss: &Loss| f64::from(u8::from(loss.length_normalised));
-        options.push(option("length-normalised", as_number));
+        options.push(LossOption {
+            name: "length-normalised",
+            default: [true; 2].map(OptionValue::Flag),
+        });
     }
     LossInfo {
         name: objective.name(),

@@ -132,7 +132,7 @@ fn pictures(arguments: &LabelArguments, out: &Path) -> anyhow::Result<Vec<Asked>
     let images = fixed::read(&arguments.run)?;
     let labelled: Vec<PathBuf> = probe_set::rows(out)?
         .into_iter()
-        .map(|row| row.image)
+        .map(|(_, row)| row.image)
         .collect();
     let (mut accepted, mut others): (Vec<_>, Vec<_>) = images
         .iter()
