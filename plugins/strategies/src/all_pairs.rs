@@ -23,8 +23,8 @@ use exports::sc::strategy::pair_selection::{
 };
 use objective::{Takes, pair, with};
 use ranged::Ranged;
-use sure::sure_of;
 use sc::strategy::types::{Candidate, Role, Setting, Verdict};
+use sure::sure_of;
 
 struct Strategy;
 

@@ -64,8 +64,7 @@ impl PairSelection for Strategy {
             Takes::LabelledTargets => numbered
                 .flat_map(|(number, group)| {
                     let accepted = least_sure(group).map(|image| target(number, image, true));
-                    let rejected =
-                        nearly_accepted(group).map(|image| target(number, image, false));
+                    let rejected = nearly_accepted(group).map(|image| target(number, image, false));
                     accepted.into_iter().chain(rejected)
                 })
                 .collect(),
