@@ -108,7 +108,7 @@ pub trait UnifiedModel {
         Ok(Vec::new())
     }
 
-    /// Log-probabilities [B] of the answer yes or no (`yes[i]`) to whether each image shows its
+    /// Log-probabilities \[B\] of the answer yes or no (`yes[i]`) to whether each image shows its
     /// prompt, among all words, in the words that the model was trained to be asked in.
     /// Differentiable in the language model and the understanding path.
     ///

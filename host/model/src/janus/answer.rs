@@ -56,7 +56,7 @@ impl JanusModel {
         self.next_word_logits(&self.tracked, pixels, &rows)
     }
 
-    /// Log-probabilities [B] of yes or no as the verdict on each image; differentiable in all of the
+    /// Log-probabilities \[B\] of yes or no as the verdict on each image; differentiable in all of the
     /// understanding path.
     pub(super) fn answer_log_probs(
         &self,
