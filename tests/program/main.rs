@@ -1,6 +1,7 @@
 //! Tests of the real program, from outside: what is typed, printed and left on disk.
 
 mod bad_input;
+mod bad_options;
 mod commands;
 mod decisions;
 mod effect;

@@ -56,8 +56,8 @@ pub struct Ingredients<'a> {
 ///
 /// # Errors
 /// When the model, a strategy or the disk fails. The rounds before stay in the run directory, and
-/// the run can go on from there; of the round under way nothing stays but, where a strategy failed,
-/// its ledger rows and what it was asked.
+/// the run can go on from there, or from the last checkpoint in the middle of the round under way. Of
+/// what came after, nothing stays but, where a strategy failed, its ledger rows and what it was asked.
 pub fn improve(
     ingredients: Ingredients<'_>,
     watcher: &mut dyn Watcher,

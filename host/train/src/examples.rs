@@ -64,7 +64,7 @@ impl Examples {
     }
 
     /// Those from position `first` on.
-    pub fn from(&self, first: usize) -> Examples {
+    pub fn tail(&self, first: usize) -> Examples {
         match self {
             Examples::Targets(targets) => Examples::Targets(targets[first..].to_vec()),
             Examples::Pairs(pairs) => Examples::Pairs(pairs[first..].to_vec()),

@@ -14,6 +14,11 @@ pub enum LossCommand {
     /// Print every loss with its formula, options, defaults and source.
     List(LossListArguments),
     /// Compute a loss of given log-probabilities, to hold it against another trainer.
+    ///
+    /// Reads one JSON object on standard input: `chosen_logps`, `rejected_logps`, `ref_chosen_logps`,
+    /// `ref_rejected_logps` (lists of log-probabilities of whole images), `len` (tokens an image) and,
+    /// for where `--beta` is not given, `beta`. Of KTO the chosen images come first, then the rejected
+    /// ones. The NLL term, which needs the tokens, is left out.
     Eval(LossEvalArguments),
 }
 
@@ -24,9 +29,6 @@ pub struct LossListArguments {
     pub json: bool,
 }
 
-/// Reads one JSON object on standard input: `chosen_logps`, `rejected_logps`, `ref_chosen_logps`,
-/// `ref_rejected_logps` (lists of log-probabilities of whole images), `len` (tokens an image) and,
-/// if `--beta` is not given, `beta`. Of KTO the chosen images come first, then the rejected ones.
 #[derive(Debug, Args)]
 pub struct LossEvalArguments {
     /// The loss.

@@ -77,6 +77,12 @@ fn eval(arguments: &LossEvalArguments) -> anyhow::Result<()> {
     if let Some(option) = arguments.options.unused(arguments.objective) {
         return Err(config::no_such_option(option, arguments.objective));
     }
+    if arguments.options.nll_weight.is_some() {
+        return Err(Mistake::error(
+            "`--nll-weight` is given; expected the loss without its NLL term, which needs the tokens",
+            "leave it out; a run has it",
+        ));
+    }
     let inputs = read()?;
     let mut settings = LossSettings {
         beta: inputs.beta,

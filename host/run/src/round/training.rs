@@ -158,7 +158,7 @@ impl Run<'_> {
         {
             return Ok(());
         }
-        let new = round.examples.from(known);
+        let new = round.examples.tail(known);
         if known == 0 {
             round.reference = self.trainer.reference(self.model, &new, objective)?;
             return Ok(());
