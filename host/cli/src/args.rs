@@ -363,7 +363,11 @@ pub struct VerifyArguments {
     /// Checkpoint folder in Hugging Face layout.
     #[arg(value_name = "DIR")]
     pub model: PathBuf,
-    /// Expected values [default: DIR/expected.safetensors].
+    /// A LoRA adapter in PEFT's layout, put on the model.
+    #[arg(long, value_name = "ADIR")]
+    pub adapter: Option<PathBuf>,
+    /// Expected values; inputs that it lacks come from DIR/expected.safetensors [default:
+    /// expected.safetensors in ADIR if there is an adapter, else in DIR].
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
     /// Print one JSON object.

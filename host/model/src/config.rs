@@ -5,16 +5,24 @@
 //! `LlamaConfig`): a key that is left out has the default there.
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::checkpoint::names::Naming;
+use crate::checkpoint::source::{CheckpointSource, parse_json};
+use crate::checkpoint::weights::Weights;
 use crate::error::Result;
-use crate::source::{CheckpointSource, parse_json};
 
 mod json;
+mod original;
 pub(crate) mod preprocessor;
 
 use json::Check;
 
 const CONFIG: &str = "config.json";
+/// `model_type` of a checkpoint in transformers' layout.
+const HUGGING_FACE: &str = "janus";
+/// `model_type` of a checkpoint in the authors' layout.
+const ORIGINAL: &str = "multi_modality";
 const GENERATION_CONFIG: &str = "generation_config.json";
 /// Groups of every GroupNorm of the VQ model; fixed in the reference implementation.
 pub const GROUP_NORM_GROUPS: usize = 32;
@@ -118,6 +126,8 @@ impl VqConfig {
 /// A Janus model's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Who named its tensors.
+    pub naming: Naming,
     /// The language model.
     pub text: TextConfig,
     /// The understanding eye.
@@ -138,21 +148,50 @@ pub struct GenerationDefaults {
 }
 
 impl Config {
-    /// Reads and checks a checkpoint's `config.json`.
+    /// Reads and checks a checkpoint's `config.json`; the authors' leaves sizes to the tensors.
     ///
     /// # Errors
     /// When it is missing, does not parse, or has a value that this implementation cannot follow.
     pub fn read(source: &CheckpointSource) -> Result<Config> {
         let bytes = source.require(CONFIG)?;
-        Config::parse(&source.file_name(CONFIG), &bytes)
+        let file = source.file_name(CONFIG);
+        let check = Check { file: &file };
+        let json: Value = parse_json(&file, &bytes)?;
+        match naming(&check, &json)? {
+            Naming::HuggingFace => json::parse(&check, json),
+            Naming::Original => {
+                let weights = Weights::open(source, Naming::Original)?;
+                original::parse(&check, json, &weights)
+            }
+        }
     }
 
-    /// Parses a `config.json`; `file` is its name in messages.
+    /// Parses a `config.json` of transformers; `file` is its name in messages.
     ///
     /// # Errors
-    /// As [`Config::read`].
+    /// As [`Config::read`], and when it is one of the authors'.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Config> {
-        json::parse(file, bytes)
+        let check = Check { file };
+        let json: Value = parse_json(file, bytes)?;
+        check.is("model_type", model_type(&json), HUGGING_FACE)?;
+        json::parse(&check, json)
+    }
+}
+
+fn model_type(json: &Value) -> &str {
+    json["model_type"].as_str().unwrap_or("missing")
+}
+
+/// Whose names a checkpoint has.
+fn naming(check: &Check, json: &Value) -> Result<Naming> {
+    match model_type(json) {
+        HUGGING_FACE => Ok(Naming::HuggingFace),
+        ORIGINAL => Ok(Naming::Original),
+        other => Err(check.error(
+            "model_type",
+            format!("`{other}`"),
+            format!("`{HUGGING_FACE}`, or `{ORIGINAL}` as the authors have it"),
+        )),
     }
 }
 

@@ -122,6 +122,18 @@ pub enum Error {
         /// One line a tensor, all of them.
         problems: Vec<String>,
     },
+    /// An adapter's tensors do not fit the model.
+    #[error(
+        "the adapter `{}` does not fit the model:{}",
+        printable(adapter),
+        list(problems)
+    )]
+    AdapterMismatch {
+        /// The adapter.
+        adapter: String,
+        /// One line a tensor, all of them.
+        problems: Vec<String>,
+    },
     /// Weights are infinite or not a number.
     #[error(
         "the weights of `{}` hold values that are not finite numbers:{}",
@@ -232,8 +244,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Error::MissingFile { .. } => {
-                "a checkpoint is a folder in Hugging Face layout: config.json, tokenizer.json and \
-                 model.safetensors (or its shards with model.safetensors.index.json)"
+                "a checkpoint is a folder with config.json, tokenizer.json and its weights: \
+                 model.safetensors or pytorch_model.bin, or the shards of one of them with their \
+                 index"
                     .into()
             }
             Error::Io { .. } => {
@@ -250,6 +263,11 @@ impl Error {
             }
             Error::TensorMismatch { .. } => {
                 "weights and config.json must come from the same checkpoint".into()
+            }
+            Error::AdapterMismatch { .. } => {
+                "an adapter goes with the model that it was trained on: see \
+                 `base_model_name_or_path` in its adapter_config.json"
+                    .into()
             }
             Error::NonFiniteWeights { .. } => {
                 "the checkpoint is damaged or its training diverged: use another".into()

@@ -8,6 +8,8 @@
 //! candle-transformers end the graph without a word, and fused operations with a backward pass of
 //! their own for the CPU, where candle's plain ones are slow.
 
+mod adapter;
+mod checkpoint;
 mod config;
 mod error;
 pub mod info;
@@ -15,16 +17,16 @@ mod janus;
 mod kernels;
 mod ops;
 mod parameters;
-mod source;
 mod text;
 mod unified;
 pub mod verify;
-mod weights;
 
+pub use adapter::{Adapter, LinearShape, LoraSettings, is_adapter};
+pub use checkpoint::names::Naming;
+pub use checkpoint::source::CheckpointSource;
 pub use config::{Config, GenerationDefaults, TextConfig, VisionConfig, VqConfig};
 pub use error::{Error, Result};
 pub use janus::{CodeSearch, JanusModel};
-pub use parameters::{Group, Parameters};
-pub use source::CheckpointSource;
+pub use parameters::{Group, Parameters, Precision};
 pub use text::{Branch, SpecialTokens, Templates, Text};
 pub use unified::{Answer, DrawRequest, Drawing, UnifiedModel};

@@ -1,15 +1,16 @@
 //! A model's weights: named variables in groups, with snapshot, roll-back and saving.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
-use safetensors::tensor::serialize_to_file;
 
+use crate::adapter::{Adapter, LowRank, Weight, write_tensors};
+use crate::checkpoint::names::Naming;
+use crate::checkpoint::source::CheckpointSource;
+use crate::checkpoint::weights::Weights;
 use crate::error::{Error, Result};
-use crate::source::CheckpointSource;
-use crate::weights::Weights;
 
 /// Files that a saved model takes over from its base unchanged, byte for byte.
 const CARRIED_FILES: [&str; 10] = [
@@ -85,6 +86,14 @@ impl Group {
 /// names and shapes: run over a recorder they say what a checkpoint must hold.
 pub(crate) trait TensorSource {
     fn tensor(&self, name: &str, shape: &[usize]) -> Tensor;
+
+    /// What an adapter adds to the weight of a linear layer.
+    fn added(&self, module: &str) -> Option<LowRank>;
+
+    /// Whether it adds anything anywhere.
+    fn is_adapted(&self) -> bool {
+        false
+    }
 }
 
 /// A path into a [`TensorSource`].
@@ -117,12 +126,18 @@ impl<'a> Scope<'a> {
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Tensor {
         self.source.tensor(&self.at(name).path, shape)
     }
+
+    /// The weight [out, in] of the linear layer that this is the path of.
+    pub(crate) fn weight(&self, outputs: usize, inputs: usize) -> Weight {
+        let base = self.tensor("weight", &[outputs, inputs]);
+        Weight::new(base, self.source.added(&self.path))
+    }
 }
 
 struct Parameter {
     var: Var,
     group: Group,
-    /// The dtype in the file; weights are computed with in `f32` and saved as they came.
+    /// The dtype in the file, in which it is saved again.
     stored: DType,
 }
 
@@ -136,9 +151,42 @@ impl Parameter {
     }
 }
 
-/// The named weights of a model, by ascending name.
+/// The dtype that weights are held and multiplied in. The tower and the image tokenizer are always
+/// held in f32, and so are all sums and what lies between products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 for small models, which are trained whole; as stored for large ones.
+    #[default]
+    Auto,
+    /// f32.
+    F32,
+    /// bf16.
+    BF16,
+    /// f16.
+    F16,
+}
+
+/// Weights up to which [`Precision::Auto`] means f32.
+const SMALL: usize = 64 << 20;
+
+impl Precision {
+    /// What a weight of `group` that is stored in a dtype is held in, in a model of `size` weights.
+    fn held(self, group: Group, stored: DType, size: usize) -> DType {
+        match self {
+            _ if matches!(group, Group::VisionModel | Group::VqModel) => DType::F32,
+            Precision::Auto if size <= SMALL || stored == DType::F64 => DType::F32,
+            Precision::Auto => stored,
+            Precision::F32 => DType::F32,
+            Precision::BF16 => DType::BF16,
+            Precision::F16 => DType::F16,
+        }
+    }
+}
+
+/// The named weights of a model, by ascending name, and what adapts them.
 pub struct Parameters {
     by_name: BTreeMap<String, Parameter>,
+    adapter: Option<Adapter>,
     source: CheckpointSource,
 }
 
@@ -150,44 +198,26 @@ impl Parameters {
     /// unknown or of another shape, or that hold values which are not finite.
     pub(crate) fn load(
         source: &CheckpointSource,
+        naming: Naming,
         expected: &BTreeMap<String, Vec<usize>>,
+        precision: Precision,
         device: &Device,
     ) -> Result<Parameters> {
-        let mut weights = Weights::open(source)?;
-        let mut problems = Vec::new();
-        for (name, shape) in expected {
-            match weights.tensors.get(name) {
-                None => problems.push(format!("`{name}` {shape:?} is missing")),
-                Some(entry) if entry.shape != *shape => problems.push(format!(
-                    "`{name}` has the shape {:?}, expected {shape:?}",
-                    entry.shape
-                )),
-                Some(entry) if !entry.dtype.is_float() => problems.push(format!(
-                    "`{name}` holds {}, expected floating-point numbers",
-                    entry.dtype.as_str()
-                )),
-                Some(_) => {}
-            }
-        }
-        for (name, entry) in &weights.tensors {
-            if !expected.contains_key(name) {
-                problems.push(format!("`{name}` {:?} is unknown", entry.shape));
-            }
-        }
+        let weights = Weights::open(source, naming)?;
+        let problems = weights.problems(expected);
         if !problems.is_empty() {
             return Err(Error::TensorMismatch {
                 checkpoint: source.name(),
                 problems,
             });
         }
+        let size = expected
+            .values()
+            .map(|shape| shape.iter().product::<usize>());
+        let size = size.sum();
         let mut by_name = BTreeMap::new();
         let mut not_finite = Vec::new();
-        for name in expected.keys() {
-            let (value, finite) = weights.load(name, device)?;
-            if !finite {
-                not_finite.push(format!("`{name}`"));
-            }
-            let stored = value.dtype();
+        for (name, shape) in expected {
             let group = Group::of(name).ok_or_else(|| {
                 Error::argument(
                     "tensor name",
@@ -195,7 +225,13 @@ impl Parameters {
                     "a name of a known group",
                 )
             })?;
-            let var = Var::from_tensor(&value.to_dtype(DType::F32)?)?;
+            let (value, finite) = weights.load(name, shape, device)?;
+            let stored = value.dtype();
+            let value = value.to_dtype(precision.held(group, stored, size))?;
+            if !(finite && still_finite(&value, stored)?) {
+                not_finite.push(format!("`{name}`"));
+            }
+            let var = Var::from_tensor(&value)?;
             by_name.insert(name.clone(), Parameter { var, group, stored });
         }
         if !not_finite.is_empty() {
@@ -206,11 +242,27 @@ impl Parameters {
         }
         Ok(Parameters {
             by_name,
+            adapter: None,
             source: source.clone(),
         })
     }
 
-    /// All weights, by ascending name.
+    /// The adapter, if there is one: it is then what is trained, and all other weights stay.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// Puts an adapter on the weights, in the place of one that was there.
+    pub(crate) fn adapt(&mut self, adapter: Adapter) {
+        self.adapter = Some(adapter);
+    }
+
+    /// The checkpoint that the weights were loaded from.
+    pub fn source(&self) -> &CheckpointSource {
+        &self.source
+    }
+
+    /// All weights but an adapter's, by ascending name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Group, &Var)> {
         self.by_name
             .iter()
@@ -227,16 +279,22 @@ impl Parameters {
             .map(|(name, _, var)| (name, var))
     }
 
-    /// One weight by its Hugging Face name.
+    /// One weight by its Hugging Face name, or a matrix of the adapter by its name there.
     pub fn get(&self, name: &str) -> Option<&Var> {
-        self.by_name.get(name).map(|parameter| &parameter.var)
+        match self.by_name.get(name) {
+            Some(parameter) => Some(&parameter.var),
+            None => self.adapter.as_ref()?.get(name),
+        }
     }
 
     /// The dtype that the checkpoint stores its weights in, where they share one.
     pub fn stored_dtype(&self) -> Option<DType> {
-        let mut dtypes = self.by_name.values().map(|parameter| parameter.stored);
-        let first = dtypes.next()?;
-        dtypes.all(|dtype| dtype == first).then_some(first)
+        shared(self.by_name.values().map(|parameter| parameter.stored))
+    }
+
+    /// The dtype that the weights are held in, where they share one.
+    pub(crate) fn held_dtype(&self) -> Option<DType> {
+        shared(self.by_name.values().map(|parameter| parameter.var.dtype()))
     }
 
     /// Number of weights (scalars) in a group.
@@ -275,7 +333,7 @@ impl Parameters {
         }
         for (name, value) in values {
             if let Some(var) = self.get(name) {
-                var.set(&value.to_dtype(DType::F32)?)?;
+                var.set(&value.to_dtype(var.dtype())?)?;
             }
         }
         Ok(())
@@ -317,15 +375,9 @@ impl Parameters {
         let tensors = self
             .by_name
             .iter()
-            .map(|(name, parameter)| Ok((name, parameter.as_stored()?)))
-            .collect::<Result<Vec<_>>>()?;
-        // transformers refuses a file that does not say which framework's layout it has.
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        serialize_to_file(tensors, Some(metadata), &path).map_err(|error| Error::Io {
-            action: "write",
-            path: path.clone(),
-            source: std::io::Error::other(error),
-        })?;
+            .map(|(name, parameter)| Ok((name.clone(), parameter.as_stored()?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        write_tensors(&tensors, &path)?;
         // A rename must not overtake the bytes that it publishes.
         File::open(&path)
             .and_then(|file| file.sync_all())
@@ -357,10 +409,37 @@ fn remove_if_there(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What all of some dtypes are.
+fn shared(mut dtypes: impl Iterator<Item = DType>) -> Option<DType> {
+    let first = dtypes.next()?;
+    dtypes.all(|dtype| dtype == first).then_some(first)
+}
+
+/// Whether values that were finite still are: a narrower dtype may have no room for them.
+fn still_finite(value: &Tensor, stored: DType) -> Result<bool> {
+    if value.dtype() == stored || value.dtype() == DType::F32 {
+        return Ok(true);
+    }
+    let largest = value.abs()?.to_dtype(DType::F32)?.max_all()?;
+    Ok(largest.to_scalar::<f32>()?.is_finite())
+}
+
 impl TensorSource for Parameters {
-    /// The variable itself: gradients reach it.
+    /// The variable itself: gradients reach it, unless an adapter is what is trained.
     fn tensor(&self, name: &str, _shape: &[usize]) -> Tensor {
-        self.by_name[name].var.as_tensor().clone()
+        let var = &self.by_name[name].var;
+        match self.adapter {
+            Some(_) => var.as_detached_tensor(),
+            None => var.as_tensor().clone(),
+        }
+    }
+
+    fn added(&self, module: &str) -> Option<LowRank> {
+        self.adapter.as_ref()?.tracked(module)
+    }
+
+    fn is_adapted(&self) -> bool {
+        self.adapter.is_some()
     }
 }
 
@@ -370,5 +449,13 @@ pub(crate) struct Detached<'a>(pub(crate) &'a Parameters);
 impl TensorSource for Detached<'_> {
     fn tensor(&self, name: &str, _shape: &[usize]) -> Tensor {
         self.0.by_name[name].var.as_detached_tensor()
+    }
+
+    fn added(&self, module: &str) -> Option<LowRank> {
+        self.0.adapter.as_ref()?.detached(module)
+    }
+
+    fn is_adapted(&self) -> bool {
+        self.0.adapter.is_some()
     }
 }

@@ -1,8 +1,8 @@
 //! Words to token ids: the tokenizer, its special tokens by their text, and the prompt templates.
 
+use crate::checkpoint::source::CheckpointSource;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::source::CheckpointSource;
 
 mod branch;
 mod templates;

@@ -12,10 +12,10 @@ use candle_core::{D, DType, Device, Tensor};
 use sc_core::plan::Sampling;
 use serde::Serialize;
 
+use crate::checkpoint::source::regular_file;
 use crate::error::{Error, Result, printable};
 use crate::janus::llama::{Padding, Rows, Sentence};
 use crate::janus::{CodeSearch, JanusModel};
-use crate::source::regular_file;
 
 /// Largest error of a forward value, relative to the tensor's largest magnitude.
 const FORWARD_LIMIT: f64 = 1e-5;
@@ -65,23 +65,21 @@ pub struct Report {
     pub tensors: Vec<TensorReport>,
 }
 
-/// Computes everything that the file `expected` names and compares.
+/// Computes everything that the file `expected` names and compares. Inputs that it lacks are taken
+/// from the file `inputs`: what is expected of an adapter is of its base's inputs.
 ///
 /// # Errors
-/// When the file cannot be read or names nothing to compare. Values that differ, unknown names and inputs that are missing or
-/// do not fit are no errors but failures in the report.
-pub fn verify(model: &JanusModel, expected_file: &Path) -> Result<Report> {
-    if regular_file(expected_file)?.is_none() {
-        return Err(Error::io("read", expected_file)(ErrorKind::NotFound.into()));
+/// When a file cannot be read or the first names nothing to compare. Values that differ, unknown
+/// names and inputs that are missing or do not fit are no errors but failures in the report.
+pub fn verify(model: &JanusModel, expected_file: &Path, inputs: Option<&Path>) -> Result<Report> {
+    let mut tensors = read(expected_file)?;
+    if let Some(inputs) = inputs {
+        for (name, tensor) in read(inputs)? {
+            if INPUTS.contains(&&*name) {
+                tensors.entry(name).or_insert(tensor);
+            }
+        }
     }
-    let tensors: BTreeMap<String, Tensor> =
-        candle_core::safetensors::load(expected_file, &Device::Cpu)
-            .map_err(|error| Error::Weights {
-                file: expected_file.display().to_string(),
-                reason: error.to_string(),
-            })?
-            .into_iter()
-            .collect();
     let mut reference = Reference {
         model,
         tensors: &tensors,
@@ -131,6 +129,19 @@ pub fn verify(model: &JanusModel, expected_file: &Path) -> Result<Report> {
         passed: reports.iter().all(|report| report.passed),
         tensors: reports,
     })
+}
+
+/// The tensors of a reference file.
+fn read(file: &Path) -> Result<BTreeMap<String, Tensor>> {
+    if regular_file(file)?.is_none() {
+        return Err(Error::io("read", file)(ErrorKind::NotFound.into()));
+    }
+    let tensors = candle_core::safetensors::load(file, &Device::Cpu);
+    let tensors = tensors.map_err(|error| Error::Weights {
+        file: file.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(tensors.into_iter().collect())
 }
 
 /// The file's tensors, and what was computed from them that several outputs share.
@@ -256,7 +267,7 @@ impl Reference<'_> {
     fn pixels(&self) -> Result<Tensor> {
         let pixels = self.filled("in.pixel_values")?;
         self.model.check_pixels(pixels)?;
-        let device = self.model.frozen.lm_head.device();
+        let device = &self.model.device;
         Ok(pixels.to_dtype(DType::F32)?.to_device(device)?)
     }
 

@@ -1,60 +1,65 @@
-//! `config.json` as written, and the checks on the way to what it means.
+//! transformers' `config.json` as written, and the checks on the way to what it means.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Config, GROUP_NORM_GROUPS, TextConfig, VisionConfig, VqConfig};
+use crate::checkpoint::names::Naming;
 use crate::error::{Error, Result};
-use crate::source::parse_json;
 
-/// Parses and checks; `file` is the name in messages.
-pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Config> {
-    let json: ConfigJson = parse_json(file, bytes)?;
-    let check = Check { file };
-    check.is("model_type", &json.model_type, "janus")?;
-    let tied = json
-        .tie_word_embeddings
-        .or(json.text_config.tie_word_embeddings)
-        .unwrap_or(false);
-    let text = json.text_config.resolve(&check, tied)?;
-    let vision = json.vision_config.resolve(&check, text.hidden)?;
-    let vq = json.vq_config.resolve(&check, text.hidden)?;
-    if vq.image() != vision.image
-        || vq.in_channels != vision.channels
-        || vq.out_channels != vision.channels
-    {
-        return Err(check.error(
-            "vq_config.num_patches",
-            vq.side,
-            format!(
-                "such that the decoded image ({0}×{0}×{1}) is what the tower sees \
-                 ({2}×{2}×{3})",
-                vq.image(),
-                vq.out_channels,
-                vision.image,
-                vision.channels
-            ),
-        ));
-    }
-    Ok(Config {
-        text,
-        vision,
-        vq,
-        image_token_id: json.image_token_id,
-    })
+/// Parses and checks transformers' configuration.
+pub(super) fn parse(check: &Check, json: Value) -> Result<Config> {
+    let json: ConfigJson = check.read(json)?;
+    json.resolve(check, Naming::HuggingFace)
 }
 
-/// `config.json` as written.
+/// `config.json` as transformers writes it.
 #[derive(Deserialize)]
-struct ConfigJson {
-    model_type: String,
-    image_token_id: Option<u32>,
-    tie_word_embeddings: Option<bool>,
+pub(super) struct ConfigJson {
+    pub(super) image_token_id: Option<u32>,
+    pub(super) tie_word_embeddings: Option<bool>,
     #[serde(default)]
-    text_config: TextJson,
+    pub(super) text_config: TextJson,
     #[serde(default)]
-    vision_config: VisionJson,
+    pub(super) vision_config: VisionJson,
     #[serde(default)]
-    vq_config: VqJson,
+    pub(super) vq_config: VqJson,
+}
+
+impl ConfigJson {
+    pub(super) fn resolve(self, check: &Check, naming: Naming) -> Result<Config> {
+        let tied = self
+            .tie_word_embeddings
+            .or(self.text_config.tie_word_embeddings)
+            .unwrap_or(false);
+        let text = self.text_config.resolve(check, tied)?;
+        let vision = self.vision_config.resolve(check, text.hidden)?;
+        let vq = self.vq_config.resolve(check, text.hidden)?;
+        if vq.image() != vision.image
+            || vq.in_channels != vision.channels
+            || vq.out_channels != vision.channels
+        {
+            return Err(check.error(
+                "vq_config.num_patches",
+                vq.side,
+                format!(
+                    "such that the decoded image ({0}×{0}×{1}) is what the tower sees \
+                     ({2}×{2}×{3})",
+                    vq.image(),
+                    vq.out_channels,
+                    vision.image,
+                    vision.channels
+                ),
+            ));
+        }
+        Ok(Config {
+            naming,
+            text,
+            vision,
+            vq,
+            image_token_id: self.image_token_id,
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -65,7 +70,7 @@ struct RopeJson {
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct TextJson {
+pub(super) struct TextJson {
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
@@ -77,7 +82,7 @@ struct TextJson {
     rms_norm_eps: f64,
     rope_theta: Option<f64>,
     rope_parameters: Option<RopeJson>,
-    rope_scaling: Option<serde_json::Value>,
+    rope_scaling: Option<Value>,
     hidden_act: String,
     attention_bias: bool,
     mlp_bias: bool,
@@ -109,21 +114,21 @@ impl Default for TextJson {
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct VisionJson {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_channels: usize,
-    patch_size: usize,
-    image_size: usize,
-    num_image_tokens: Option<usize>,
-    layer_norm_eps: f64,
-    mlp_ratio: f64,
-    hidden_act: String,
-    attention_bias: bool,
-    use_qk_norm: bool,
-    projection_dim: usize,
-    depth: usize,
+pub(super) struct VisionJson {
+    pub(super) hidden_size: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) num_attention_heads: usize,
+    pub(super) num_channels: usize,
+    pub(super) patch_size: usize,
+    pub(super) image_size: usize,
+    pub(super) num_image_tokens: Option<usize>,
+    pub(super) layer_norm_eps: f64,
+    pub(super) mlp_ratio: f64,
+    pub(super) hidden_act: String,
+    pub(super) attention_bias: bool,
+    pub(super) use_qk_norm: bool,
+    pub(super) projection_dim: usize,
+    pub(super) depth: usize,
 }
 
 impl Default for VisionJson {
@@ -149,21 +154,21 @@ impl Default for VisionJson {
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct VqJson {
-    embed_dim: usize,
-    num_embeddings: usize,
-    double_latent: bool,
-    latent_channels: usize,
-    num_patches: usize,
-    in_channels: usize,
-    out_channels: usize,
-    base_channels: usize,
-    channel_multiplier: Vec<usize>,
-    num_res_blocks: usize,
-    projection_dim: usize,
-    image_token_embed_dim: usize,
-    num_hidden_layers: usize,
-    hidden_act: String,
+pub(super) struct VqJson {
+    pub(super) embed_dim: usize,
+    pub(super) num_embeddings: usize,
+    pub(super) double_latent: bool,
+    pub(super) latent_channels: usize,
+    pub(super) num_patches: usize,
+    pub(super) in_channels: usize,
+    pub(super) out_channels: usize,
+    pub(super) base_channels: usize,
+    pub(super) channel_multiplier: Vec<usize>,
+    pub(super) num_res_blocks: usize,
+    pub(super) projection_dim: usize,
+    pub(super) image_token_embed_dim: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) hidden_act: String,
 }
 
 impl Default for VqJson {
@@ -193,7 +198,20 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn error(&self, field: &str, value: impl ToString, expected: impl Into<String>) -> Error {
+    /// The whole as `T`.
+    pub(super) fn read<T: for<'a> Deserialize<'a>>(&self, json: Value) -> Result<T> {
+        T::deserialize(json).map_err(|error| Error::Json {
+            file: self.file.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    pub(super) fn error(
+        &self,
+        field: &str,
+        value: impl ToString,
+        expected: impl Into<String>,
+    ) -> Error {
         Error::Config {
             file: self.file.to_string(),
             field: field.to_string(),
@@ -216,7 +234,7 @@ impl Check<'_> {
         }
     }
 
-    fn is(&self, field: &str, value: &str, expected: &str) -> Result<()> {
+    pub(super) fn is(&self, field: &str, value: &str, expected: &str) -> Result<()> {
         self.that(
             field,
             format!("`{value}`"),

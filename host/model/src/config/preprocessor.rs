@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::json::Check;
+use crate::checkpoint::source::{CheckpointSource, parse_json};
 use crate::error::Result;
-use crate::source::{CheckpointSource, parse_json};
 
 const FILE: &str = "preprocessor_config.json";
 /// Mean and deviation that take 0..1 to −1..1.

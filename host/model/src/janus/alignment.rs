@@ -5,6 +5,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::janus::JanusModel;
+use crate::janus::llama::COMPUTE;
 use crate::ops;
 
 impl JanusModel {
@@ -16,9 +17,8 @@ impl JanusModel {
     /// When the device fails.
     pub fn code_word_logits(&self) -> Result<Tensor> {
         let network = &self.tracked;
-        let aligned = network
-            .generation_aligner
-            .forward(&network.generation_embeddings)?;
+        let codes = network.generation_embeddings.to_dtype(COMPUTE)?;
+        let aligned = network.generation_aligner.forward(&codes)?;
         Ok(ops::linear(&aligned, &network.llama.embeddings, None)?)
     }
 

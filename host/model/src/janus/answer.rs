@@ -90,8 +90,9 @@ impl JanusModel {
     fn next_word_logits(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
         let input = self.embed_with_images(network, pixels, rows)?;
         let last = |hidden: Tensor| hidden.narrow(1, rows.width - 1, 1)?.squeeze(1);
-        let last = if self.kernels {
-            let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
+        let last = if self.has_small_kernels() {
+            let merged = network.merged()?;
+            let hidden = kernels::llama::forward(&input, &merged.llama, &rows.padding)?;
             network.llama.final_norm(&last(hidden)?)?
         } else {
             last(network.llama.forward(&input, &rows.padding)?)?
@@ -207,8 +208,9 @@ impl JanusModel {
     /// The language model's inputs for images [B, patches, hidden].
     pub(super) fn image_features(&self, network: &Network, pixels: &Tensor) -> Result<Tensor> {
         // The kernel hands no gradient back to the pixels: where one is wanted, the general path.
-        Ok(if self.kernels && !pixels.track_op() {
-            kernels::tower::image_features(pixels, &network.tower, &network.aligner)?
+        Ok(if self.has_small_kernels() && !pixels.track_op() {
+            let merged = network.merged()?;
+            kernels::tower::image_features(pixels, &merged.tower, &merged.aligner)?
         } else {
             network.image_features(pixels)?
         })

@@ -24,19 +24,14 @@ impl JanusModel {
         let guided = sampling.guidance != 1.0;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let mut drawings = Vec::with_capacity(prompts.len());
-        if self.kernels {
+        if self.has_small_kernels() {
             let unconditional: Vec<Vec<u32>> = (prompts.iter().filter(|_| guided))
                 .map(|ids| self.text.unconditional(ids))
                 .collect();
             let pad = self.text.special.pad;
-            drawings = kernels::draw::draw(
-                &self.frozen,
-                prompts,
-                &unconditional,
-                chances,
-                sampling,
-                pad,
-            )?;
+            let network = self.frozen.merged()?;
+            drawings =
+                kernels::draw::draw(&network, prompts, &unconditional, chances, sampling, pad)?;
         } else {
             let rows_an_image = if guided { 2 } else { 1 };
             let steps = longest + self.config.vq.tokens();

@@ -58,11 +58,12 @@ impl JanusModel {
             let read = targets.narrow(1, 0, tokens - 1)?;
             input = Tensor::cat(&[&input, &network.embed_image_tokens(&read)?], 1)?;
         }
-        if self.kernels {
+        if self.has_small_kernels() {
+            let network = network.merged()?;
             let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
             return Ok(kernels::score::image_tokens(
                 &hidden,
-                network,
+                &network,
                 rows.width - 1,
                 &flat,
             )?);

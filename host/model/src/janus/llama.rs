@@ -5,29 +5,35 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use crate::adapter::Weight;
 use crate::config::TextConfig;
+use crate::kernels::wide;
 use crate::ops;
 use crate::parameters::Scope;
 
 /// One transformer layer.
+#[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) input_norm: Tensor,
-    pub(crate) query: Tensor,
-    pub(crate) key: Tensor,
-    pub(crate) value: Tensor,
-    pub(crate) output: Tensor,
+    pub(crate) query: Weight,
+    pub(crate) key: Weight,
+    pub(crate) value: Weight,
+    pub(crate) output: Weight,
     pub(crate) post_norm: Tensor,
-    pub(crate) gate: Tensor,
-    pub(crate) up: Tensor,
-    pub(crate) down: Tensor,
+    pub(crate) gate: Weight,
+    pub(crate) up: Weight,
+    pub(crate) down: Weight,
 }
 
 /// The language model without its head.
+#[derive(Clone)]
 pub(crate) struct Llama {
     pub(crate) config: TextConfig,
     pub(crate) embeddings: Tensor,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Tensor,
+    /// Whether the CPU's kernels for large models run.
+    pub(crate) wide: bool,
 }
 
 /// Where a sentence stands in its row: it begins at `start`, and what is before neither attends nor
@@ -141,34 +147,67 @@ pub(crate) fn rope_frequencies(config: &TextConfig) -> Vec<f32> {
         .collect()
 }
 
-/// Keys and values of the steps so far, a layer each: [B, kv heads, steps, D].
+/// Keys and values of the steps so far.
 #[derive(Default)]
 pub(crate) struct Cache {
+    /// A layer each: [B, kv heads, steps, D].
     layers: Vec<(Tensor, Tensor)>,
     steps: usize,
+    /// The same in the place of these, where the CPU's kernels for large models run.
+    wide: wide::Cache,
 }
 
 /// What every layer of one forward pass shares.
-struct Pass {
+#[derive(Clone)]
+pub(crate) struct Pass {
     cos: Tensor,
     sin: Tensor,
     bias: Tensor,
 }
 
+impl Pass {
+    /// Of `steps` steps that follow `first` others.
+    pub(crate) fn new(
+        config: &TextConfig,
+        padding: &Padding,
+        first: usize,
+        steps: usize,
+        device: &Device,
+    ) -> Result<Pass> {
+        let (cos, sin) = padding.rotation(config, first, steps, device)?;
+        let bias = padding.bias(first, steps, device)?;
+        Ok(Pass { cos, sin, bias })
+    }
+}
+
 impl Layer {
-    /// All weights, in the order of a forward pass.
-    pub(crate) fn weights(&self) -> [&Tensor; 9] {
-        [
+    /// All weights, none of them adapted, in the order of a forward pass.
+    pub(crate) fn weights(&self) -> Result<[&Tensor; 9]> {
+        Ok([
             &self.input_norm,
-            &self.query,
-            &self.key,
-            &self.value,
-            &self.output,
+            self.query.plain()?,
+            self.key.plain()?,
+            self.value.plain()?,
+            self.output.plain()?,
             &self.post_norm,
-            &self.gate,
-            &self.up,
-            &self.down,
-        ]
+            self.gate.plain()?,
+            self.up.plain()?,
+            self.down.plain()?,
+        ])
+    }
+
+    fn merged(&self) -> Result<Layer> {
+        Ok(Layer {
+            input_norm: self.input_norm.clone(),
+            query: self.query.merged()?,
+            key: self.key.merged()?,
+            value: self.value.merged()?,
+            output: self.output.merged()?,
+            post_norm: self.post_norm.clone(),
+            gate: self.gate.merged()?,
+            up: self.up.merged()?,
+            down: self.down.merged()?,
+        })
     }
 
     fn new(scope: &Scope, config: &TextConfig) -> Layer {
@@ -177,22 +216,38 @@ impl Layer {
         let (hidden, wide) = (config.hidden, config.intermediate);
         let queries = config.heads * config.head_dim;
         let keys = config.kv_heads * config.head_dim;
-        let weight =
-            |scope: &Scope, name: &str, shape: &[usize]| scope.at(name).tensor("weight", shape);
+        let norm = |name: &str| scope.at(name).tensor("weight", &[hidden]);
         Layer {
-            input_norm: weight(scope, "input_layernorm", &[hidden]),
-            query: weight(&attention, "q_proj", &[queries, hidden]),
-            key: weight(&attention, "k_proj", &[keys, hidden]),
-            value: weight(&attention, "v_proj", &[keys, hidden]),
-            output: weight(&attention, "o_proj", &[hidden, queries]),
-            post_norm: weight(scope, "post_attention_layernorm", &[hidden]),
-            gate: weight(&mlp, "gate_proj", &[wide, hidden]),
-            up: weight(&mlp, "up_proj", &[wide, hidden]),
-            down: weight(&mlp, "down_proj", &[hidden, wide]),
+            input_norm: norm("input_layernorm"),
+            query: attention.at("q_proj").weight(queries, hidden),
+            key: attention.at("k_proj").weight(keys, hidden),
+            value: attention.at("v_proj").weight(keys, hidden),
+            output: attention.at("o_proj").weight(hidden, queries),
+            post_norm: norm("post_attention_layernorm"),
+            gate: mlp.at("gate_proj").weight(wide, hidden),
+            up: mlp.at("up_proj").weight(wide, hidden),
+            down: mlp.at("down_proj").weight(hidden, wide),
         }
     }
 
-    fn forward(
+    /// The tensors that a gradient goes to, in the order of a forward pass.
+    pub(crate) fn tracked(&self) -> Vec<&Tensor> {
+        let matrices = [
+            &self.query,
+            &self.key,
+            &self.value,
+            &self.output,
+            &self.gate,
+            &self.up,
+            &self.down,
+        ];
+        (matrices.into_iter().flat_map(Weight::tensors))
+            .chain([&self.input_norm, &self.post_norm])
+            .filter(|tensor| tensor.track_op())
+            .collect()
+    }
+
+    pub(crate) fn forward(
         &self,
         x: &Tensor,
         config: &TextConfig,
@@ -205,9 +260,9 @@ impl Layer {
                 .transpose(1, 2)
         };
         let h = ops::rms_norm(x, &self.input_norm, config.rms_eps)?;
-        let query = heads(ops::linear(&h, &self.query, None)?, config.heads)?;
-        let key = heads(ops::linear(&h, &self.key, None)?, config.kv_heads)?;
-        let value = heads(ops::linear(&h, &self.value, None)?, config.kv_heads)?;
+        let query = heads(self.query.apply(&h, None)?, config.heads)?;
+        let key = heads(self.key.apply(&h, None)?, config.kv_heads)?;
+        let value = heads(self.value.apply(&h, None)?, config.kv_heads)?;
         let query = ops::rotate(&query, &pass.cos, &pass.sin)?;
         let key = ops::rotate(&key, &pass.cos, &pass.sin)?;
         let (key, value) = match past {
@@ -218,11 +273,11 @@ impl Layer {
             None => (key, value),
         };
         let attended = ops::attention(&query, &key, &value, Some(&pass.bias))?;
-        let x = (x + ops::linear(&attended, &self.output, None)?)?;
+        let x = (x + self.output.apply(&attended, None)?)?;
         let h = ops::rms_norm(&x, &self.post_norm, config.rms_eps)?;
-        let gate = ops::silu(&ops::linear(&h, &self.gate, None)?)?;
-        let h = (gate * ops::linear(&h, &self.up, None)?)?;
-        let x = (x + ops::linear(&h, &self.down, None)?)?;
+        let gate = ops::silu(&self.gate.apply(&h, None)?)?;
+        let h = (gate * self.up.apply(&h, None)?)?;
+        let x = (x + self.down.apply(&h, None)?)?;
         Ok((x, (key, value)))
     }
 }
@@ -239,17 +294,25 @@ impl Llama {
                 .map(|layer| Layer::new(&layers.at(layer), config))
                 .collect(),
             norm: scope.at("norm").tensor("weight", &[config.hidden]),
+            wide: false,
         }
     }
 
     /// Word embeddings of `ids`, rows of `width` → [rows, width, hidden].
     pub(crate) fn embed(&self, ids: &[u32], width: usize) -> Result<Tensor> {
         let index = Tensor::new(ids, self.embeddings.device())?;
-        self.embeddings.index_select(&index, 0)?.reshape((
-            ids.len() / width,
-            width,
-            self.config.hidden,
-        ))
+        let rows = self.embeddings.index_select(&index, 0)?.to_dtype(COMPUTE)?;
+        rows.reshape((ids.len() / width, width, self.config.hidden))
+    }
+
+    /// With what an adapter adds in the weights themselves.
+    pub(crate) fn merged(&self) -> Result<Llama> {
+        Ok(Llama {
+            layers: (self.layers.iter())
+                .map(Layer::merged)
+                .collect::<Result<_>>()?,
+            ..self.clone()
+        })
     }
 
     /// Embedded steps [B, T, hidden] → hidden states after the final norm, the same shape.
@@ -268,16 +331,16 @@ impl Llama {
     }
 
     fn run(&self, x: &Tensor, padding: &Padding, cache: Option<&mut Cache>) -> Result<Tensor> {
+        if self.wide {
+            return match cache {
+                Some(cache) => wide::forward(x, self, padding, &mut cache.wide),
+                None if self.is_tracked(x) => wide::tracked_forward(x, self, padding),
+                None => wide::forward(x, self, padding, &mut wide::Cache::exact()),
+            };
+        }
         let steps = x.dim(1)?;
         let first = cache.as_ref().map_or(0, |cache| cache.steps);
-        let (cos, sin) = padding.rotation(&self.config, first, steps, x.device())?;
-        let pass = Pass {
-            cos: cos.to_dtype(x.dtype())?,
-            sin: sin.to_dtype(x.dtype())?,
-            bias: padding
-                .bias(first, steps, x.device())?
-                .to_dtype(x.dtype())?,
-        };
+        let pass = Pass::new(&self.config, padding, first, steps, x.device())?;
         let mut past = Vec::new();
         if let Some(cache) = &cache {
             past.clone_from(&cache.layers);
@@ -295,6 +358,10 @@ impl Llama {
             cache.steps += steps;
         }
         self.final_norm(&x)
+    }
+
+    fn is_tracked(&self, x: &Tensor) -> bool {
+        x.track_op() || self.layers.iter().any(|layer| !layer.tracked().is_empty())
     }
 
     /// The norm after the last layer.
@@ -347,5 +414,5 @@ impl Rows {
     }
 }
 
-/// Dtype that weights are held and computed in.
+/// Dtype of all that lies between products, whatever the weights are held in.
 pub(crate) const COMPUTE: DType = DType::F32;

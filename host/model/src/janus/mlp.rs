@@ -2,29 +2,38 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::ops;
+use crate::adapter::Weight;
 use crate::parameters::Scope;
 
 /// A linear layer with bias.
+#[derive(Clone)]
 pub(crate) struct Linear {
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Weight,
     pub(crate) bias: Tensor,
 }
 
 impl Linear {
     pub(crate) fn new(scope: &Scope, inputs: usize, outputs: usize) -> Linear {
         Linear {
-            weight: scope.tensor("weight", &[outputs, inputs]),
+            weight: scope.weight(outputs, inputs),
             bias: scope.tensor("bias", &[outputs]),
         }
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias))
+        self.weight.apply(x, Some(&self.bias))
+    }
+
+    pub(crate) fn merged(&self) -> Result<Linear> {
+        Ok(Linear {
+            weight: self.weight.merged()?,
+            bias: self.bias.clone(),
+        })
     }
 }
 
 /// Linear layers with erf GELU between: the aligners and the generation head.
+#[derive(Clone)]
 pub(crate) struct Mlp {
     pub(crate) layers: Vec<Linear>,
 }
@@ -48,6 +57,14 @@ impl Mlp {
                 Linear::new(&scope.at("vision_head"), hidden, codes),
             ],
         }
+    }
+
+    /// With what an adapter adds in the weights themselves.
+    pub(crate) fn merged(&self) -> Result<Mlp> {
+        let layers = self.layers.iter().map(Linear::merged);
+        Ok(Mlp {
+            layers: layers.collect::<Result<_>>()?,
+        })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

@@ -1,18 +1,20 @@
 //! The Janus family (arXiv 2410.13848, 2501.17811): one language model that reads images through
 //! a vision tower and draws them token by token.
 //!
-//! Configured wholly by the checkpoint's files; tensor names are Hugging Face's.
+//! Configured wholly by the checkpoint's files; modules are called as transformers calls them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
 
+use crate::adapter::{Adapter, LinearShape, LoraSettings};
+use crate::checkpoint::source::CheckpointSource;
 use crate::config::{Config, GenerationDefaults, preprocessor};
 use crate::error::{Error, Result};
-use crate::parameters::{Detached, Group, Parameters};
-use crate::source::CheckpointSource;
+use crate::parameters::{Detached, Group, Parameters, Precision};
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 
@@ -45,29 +47,63 @@ pub struct JanusModel {
     config: Config,
     defaults: GenerationDefaults,
     text: Text,
-    device: Device,
+    pub(crate) device: Device,
     pub(crate) parameters: Parameters,
-    /// Modules over the variables: gradients reach the weights.
+    /// Modules over the variables: gradients reach the weights, or the adapter if there is one.
     pub(crate) tracked: Network,
     /// Modules over the same storage without a graph.
     pub(crate) frozen: Network,
-    /// Whether the CPU's kernels are used where there is one.
-    kernels: bool,
+    kernels: Kernels,
+}
+
+/// Which kernels of the CPU run where there are some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernels {
+    /// None: plain tensor operations, as on other devices.
+    None,
+    /// Those for models that fit the cache.
+    Small,
+    /// Those for models that do not.
+    Large,
+}
+
+/// The modules over the variables, and over the same storage without a graph.
+fn networks(parameters: &Parameters, config: &Config, kernels: Kernels) -> (Network, Network) {
+    let mut tracked = Network::new(parameters, config);
+    let mut frozen = Network::new(&Detached(parameters), config);
+    for network in [&mut tracked, &mut frozen] {
+        network.llama.wide = kernels == Kernels::Large;
+    }
+    (tracked, frozen)
 }
 
 impl JanusModel {
-    /// Loads a checkpoint in Hugging Face layout.
+    /// Loads a checkpoint in transformers' or the authors' layout, its weights in the dtype of
+    /// [`Precision::Auto`].
     ///
     /// # Errors
     /// When a file is missing, cut or corrupt, a value cannot be followed, a special token is
     /// missing, or the tensors are not those of the configuration (all that differ are named).
     pub fn load(source: &CheckpointSource, device: &Device) -> Result<JanusModel> {
+        JanusModel::load_as(source, Precision::Auto, device)
+    }
+
+    /// The same with the weights in the dtype that `precision` says.
+    ///
+    /// # Errors
+    /// As [`JanusModel::load`], and when the dtype has no room for a weight.
+    pub fn load_as(
+        source: &CheckpointSource,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<JanusModel> {
         let config = Config::read(source)?;
         let defaults = GenerationDefaults::read(source)?;
         let text = Text::read(source, &config)?;
         preprocessor::check(source)?;
-        let expected = Network::tensors(&config)?;
-        let parameters = Parameters::load(source, &expected, device)?;
+        let expected = Network::inventory(&config)?.tensors;
+        let naming = config.naming;
+        let parameters = Parameters::load(source, naming, &expected, precision, device)?;
         let tower_and_llama: usize = [Group::VisionModel, Group::LanguageModel]
             .into_iter()
             .map(|group| parameters.count(group))
@@ -77,10 +113,18 @@ impl JanusModel {
             tensors = expected.len(),
             "loaded"
         );
+        let small =
+            tower_and_llama <= KERNEL_WEIGHTS && parameters.held_dtype() == Some(DType::F32);
+        let kernels = match (device.is_cpu(), small) {
+            (false, _) => Kernels::None,
+            (true, true) => Kernels::Small,
+            (true, false) => Kernels::Large,
+        };
+        let (tracked, frozen) = networks(&parameters, &config, kernels);
         Ok(JanusModel {
-            kernels: device.is_cpu() && tower_and_llama <= KERNEL_WEIGHTS,
-            tracked: Network::new(&parameters, &config),
-            frozen: Network::new(&Detached(&parameters), &config),
+            kernels,
+            tracked,
+            frozen,
             config,
             defaults,
             text,
@@ -94,14 +138,64 @@ impl JanusModel {
     /// # Errors
     /// When the device runs out of memory.
     pub fn tensor_shapes(config: &Config) -> Result<BTreeMap<String, Vec<usize>>> {
-        Network::tensors(config)
+        Ok(Network::inventory(config)?.tensors)
+    }
+
+    /// The linear layers of a model of this configuration, which can be adapted, by module.
+    ///
+    /// # Errors
+    /// When the device runs out of memory.
+    pub fn linear_layers(config: &Config) -> Result<BTreeMap<String, LinearShape>> {
+        Ok(Network::inventory(config)?.linears())
+    }
+
+    /// Puts a new adapter on the model: it changes nothing until it is trained, and is from then on
+    /// all that is.
+    ///
+    /// # Errors
+    /// When a setting is out of its range, names no module, or the device fails.
+    pub fn with_new_adapter(self, settings: &LoraSettings, seed: u64) -> Result<JanusModel> {
+        let linears = JanusModel::linear_layers(&self.config)?;
+        let adapter = Adapter::new(&linears, settings, seed, &self.device)?;
+        Ok(self.adapted(adapter))
+    }
+
+    /// Puts the adapter in a folder of PEFT's layout on the model.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, of another kind or for another model.
+    pub fn with_adapter(self, folder: &Path) -> Result<JanusModel> {
+        let linears = JanusModel::linear_layers(&self.config)?;
+        let adapter = Adapter::read(folder, &linears, &self.device)?;
+        Ok(self.adapted(adapter))
+    }
+
+    fn adapted(mut self, adapter: Adapter) -> JanusModel {
+        self.parameters.adapt(adapter);
+        let kernels = self.kernels;
+        self.with_kernels(kernels)
     }
 
     /// Turns the CPU's kernels off: everything is then computed by plain tensor operations, as on
     /// other devices. For tests and measurements.
-    pub fn without_kernels(mut self) -> JanusModel {
-        self.kernels = false;
+    pub fn without_kernels(self) -> JanusModel {
+        self.with_kernels(Kernels::None)
+    }
+
+    /// Takes the CPU's kernels for large models, whatever the size: for tests and measurements.
+    pub fn with_large_kernels(self) -> JanusModel {
+        self.with_kernels(Kernels::Large)
+    }
+
+    fn with_kernels(mut self, kernels: Kernels) -> JanusModel {
+        self.kernels = kernels;
+        (self.tracked, self.frozen) = networks(&self.parameters, &self.config, kernels);
         self
+    }
+
+    /// Whether the CPU's kernels for small models run.
+    fn has_small_kernels(&self) -> bool {
+        self.kernels == Kernels::Small
     }
 
     /// The configuration.

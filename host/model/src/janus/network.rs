@@ -1,25 +1,29 @@
 //! The parts of a Janus model put together, over either tracked or detached weights.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::adapter::{LinearShape, LowRank, Weight};
 use crate::config::Config;
 use crate::error::Result;
-use crate::janus::llama::Llama;
+use crate::janus::llama::{COMPUTE, Llama};
 use crate::janus::mlp::Mlp;
 use crate::janus::tower::Tower;
 use crate::janus::vq::Vq;
-use crate::ops;
 use crate::parameters::{Scope, TensorSource};
 
 /// All modules.
+#[derive(Clone)]
 pub(crate) struct Network {
+    /// Whether an adapter stands beside some weights.
+    adapted: bool,
     pub(crate) tower: Tower,
     pub(crate) aligner: Mlp,
     pub(crate) llama: Llama,
-    pub(crate) lm_head: Tensor,
+    pub(crate) lm_head: Weight,
     pub(crate) generation_embeddings: Tensor,
     pub(crate) generation_aligner: Mlp,
     pub(crate) generation_head: Mlp,
@@ -33,6 +37,7 @@ impl Network {
         let hidden = config.text.hidden;
         let llama = Llama::new(&model.at("language_model"), &config.text);
         Network {
+            adapted: source.is_adapted(),
             tower: Tower::new(&model.at("vision_model"), &config.vision),
             aligner: Mlp::aligner(
                 &model.at("aligner"),
@@ -41,10 +46,9 @@ impl Network {
                 config.vision.aligner_depth,
             ),
             lm_head: if config.text.tied {
-                llama.embeddings.clone()
+                Weight::new(llama.embeddings.clone(), None)
             } else {
-                root.at("lm_head")
-                    .tensor("weight", &[config.text.vocab, hidden])
+                root.at("lm_head").weight(config.text.vocab, hidden)
             },
             llama,
             generation_embeddings: model
@@ -65,17 +69,22 @@ impl Network {
         }
     }
 
-    /// Names and shapes of the tensors that a checkpoint of this configuration holds.
-    pub(crate) fn tensors(config: &Config) -> Result<BTreeMap<String, Vec<usize>>> {
+    /// What a checkpoint of this configuration holds.
+    pub(crate) fn inventory(config: &Config) -> Result<Inventory> {
         struct Recorder {
             blank: Tensor,
-            seen: RefCell<BTreeMap<String, Vec<usize>>>,
+            seen: RefCell<Inventory>,
         }
         impl TensorSource for Recorder {
             fn tensor(&self, name: &str, shape: &[usize]) -> Tensor {
                 let mut seen = self.seen.borrow_mut();
-                seen.insert(name.to_string(), shape.to_vec());
+                seen.tensors.insert(name.to_string(), shape.to_vec());
                 self.blank.clone()
+            }
+
+            fn added(&self, module: &str) -> Option<LowRank> {
+                self.seen.borrow_mut().linears.insert(module.to_string());
+                None
             }
         }
         let recorder = Recorder {
@@ -86,15 +95,32 @@ impl Network {
         Ok(recorder.seen.into_inner())
     }
 
+    /// The network whose weights have in them what an adapter adds; itself where there is none.
+    pub(crate) fn merged(&self) -> Result<Cow<'_, Network>> {
+        if !self.adapted {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(Network {
+            adapted: false,
+            tower: self.tower.merged()?,
+            aligner: self.aligner.merged()?,
+            llama: self.llama.merged()?,
+            lm_head: self.lm_head.merged()?,
+            generation_embeddings: self.generation_embeddings.clone(),
+            generation_aligner: self.generation_aligner.merged()?,
+            generation_head: self.generation_head.merged()?,
+            vq: self.vq.clone(),
+        }))
+    }
+
     /// Inputs [.., hidden] of the language model for image tokens [..].
     pub(crate) fn embed_image_tokens(&self, tokens: &Tensor) -> candle_core::Result<Tensor> {
         let mut dims = tokens.dims().to_vec();
         let (codes, _) = self.generation_embeddings.dims2()?;
         if codes < tokens.elem_count() {
             // Cheaper to align every code once than every token.
-            let aligned = self
-                .generation_aligner
-                .forward(&self.generation_embeddings)?;
+            let codes = self.generation_embeddings.to_dtype(COMPUTE)?;
+            let aligned = self.generation_aligner.forward(&codes)?;
             dims.push(aligned.dim(1)?);
             return aligned
                 .index_select(&tokens.flatten_all()?, 0)?
@@ -102,7 +128,8 @@ impl Network {
         }
         let embedded = self
             .generation_embeddings
-            .index_select(&tokens.flatten_all()?, 0)?;
+            .index_select(&tokens.flatten_all()?, 0)?
+            .to_dtype(COMPUTE)?;
         let aligned = self.generation_aligner.forward(&embedded)?;
         dims.push(aligned.dim(1)?);
         aligned.reshape(dims)
@@ -110,11 +137,34 @@ impl Network {
 
     /// Word logits [.., vocab] of hidden states.
     pub(crate) fn word_logits(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
-        ops::linear(hidden, &self.lm_head, None)
+        self.lm_head.apply(hidden, None)
     }
 
     /// Pixels [B, C, S, S] → the language model's inputs for them [B, patches, hidden].
     pub(crate) fn image_features(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
         self.aligner.forward(&self.tower.forward(pixels)?)
+    }
+}
+
+/// What a checkpoint of some configuration holds.
+#[derive(Default)]
+pub(crate) struct Inventory {
+    /// Tensors with their shapes, by transformers' names.
+    pub(crate) tensors: BTreeMap<String, Vec<usize>>,
+    /// Modules that are linear layers.
+    linears: BTreeSet<String>,
+}
+
+impl Inventory {
+    /// The linear layers, which can be adapted.
+    pub(crate) fn linears(&self) -> BTreeMap<String, LinearShape> {
+        let shape =
+            |module: &String| match *self.tensors.get(&format!("{module}.weight"))?.as_slice() {
+                [outputs, inputs] => Some(LinearShape { inputs, outputs }),
+                _ => None,
+            };
+        (self.linears.iter())
+            .filter_map(|module| Some((module.clone(), shape(module)?)))
+            .collect()
     }
 }

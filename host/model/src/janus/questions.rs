@@ -96,9 +96,10 @@ impl JanusModel {
         rows: &Rows,
         Predictions { steps, targets }: Predictions,
     ) -> Result<Tensor> {
-        if self.kernels {
+        if self.has_small_kernels() {
+            let network = network.merged()?;
             let hidden = kernels::llama::forward(input, &network.llama, &rows.padding)?;
-            let log_probs = kernels::score::words(&hidden, network, &steps, &targets)?;
+            let log_probs = kernels::score::words(&hidden, &network, &steps, &targets)?;
             return Ok(log_probs);
         }
         let hidden = network.llama.forward(input, &rows.padding)?;

@@ -3,12 +3,14 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::adapter::Weight;
 use crate::config::VisionConfig;
 use crate::janus::mlp::Linear;
 use crate::ops;
 use crate::parameters::Scope;
 
 /// LayerNorm's parameters.
+#[derive(Clone)]
 pub(crate) struct Norm {
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,
@@ -29,6 +31,7 @@ impl Norm {
 }
 
 /// A pre-norm transformer block.
+#[derive(Clone)]
 pub(crate) struct Block {
     pub(crate) norm1: Norm,
     pub(crate) query: Linear,
@@ -41,6 +44,7 @@ pub(crate) struct Block {
 }
 
 /// The tower.
+#[derive(Clone)]
 pub(crate) struct Tower {
     pub(crate) config: VisionConfig,
     pub(crate) patch_embedding: Linear,
@@ -64,6 +68,19 @@ impl Block {
             fc1: Linear::new(&mlp.at("fc1"), config.hidden, config.intermediate),
             fc2: Linear::new(&mlp.at("fc2"), config.intermediate, config.hidden),
         }
+    }
+
+    fn merged(&self) -> Result<Block> {
+        Ok(Block {
+            norm1: self.norm1.clone(),
+            query: self.query.merged()?,
+            key: self.key.merged()?,
+            value: self.value.merged()?,
+            projection: self.projection.merged()?,
+            norm2: self.norm2.clone(),
+            fc1: self.fc1.merged()?,
+            fc2: self.fc2.merged()?,
+        })
     }
 
     fn forward(&self, x: &Tensor, config: &VisionConfig) -> Result<Tensor> {
@@ -96,7 +113,7 @@ impl Tower {
         Tower {
             config: config.clone(),
             patch_embedding: Linear {
-                weight: patch.tensor("weight", &shape),
+                weight: Weight::new(patch.tensor("weight", &shape), None),
                 bias: patch.tensor("bias", &[config.hidden]),
             },
             positions: embeddings
@@ -107,6 +124,16 @@ impl Tower {
                 .collect(),
             post_norm: Norm::new(&scope.at("post_layernorm"), config.hidden),
         }
+    }
+
+    /// With what an adapter adds in the weights themselves.
+    pub(crate) fn merged(&self) -> Result<Tower> {
+        Ok(Tower {
+            blocks: (self.blocks.iter())
+                .map(Block::merged)
+                .collect::<Result<_>>()?,
+            ..self.clone()
+        })
     }
 
     /// Pixels [B, C, S, S] in −1..1 → [B, patches, hidden], patches row by row.
@@ -142,6 +169,7 @@ impl Tower {
         let weight = self
             .patch_embedding
             .weight
+            .plain()?
             .reshape((config.hidden, channels * config.patch * config.patch))?;
         ops::linear(&patches, &weight, Some(&self.patch_embedding.bias))?
             .broadcast_add(&self.positions)

@@ -22,6 +22,7 @@ pub enum CodeSearch {
 }
 
 /// A convolution with bias; `padding` on all four sides.
+#[derive(Clone)]
 pub(crate) struct Conv {
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,
@@ -30,6 +31,7 @@ pub(crate) struct Conv {
 }
 
 /// GroupNorm, swish, convolution, twice, plus the input.
+#[derive(Clone)]
 pub(crate) struct ResBlock {
     pub(crate) norm1: Norm,
     pub(crate) conv1: Conv,
@@ -39,6 +41,7 @@ pub(crate) struct ResBlock {
 }
 
 /// Single-head attention over all places, plus the input.
+#[derive(Clone)]
 pub(crate) struct AttentionBlock {
     pub(crate) norm: Norm,
     pub(crate) query: Conv,
@@ -48,6 +51,7 @@ pub(crate) struct AttentionBlock {
 }
 
 /// One step of the encoder or decoder.
+#[derive(Clone)]
 pub(crate) enum Step {
     Res(ResBlock),
     Attention(AttentionBlock),
@@ -58,6 +62,7 @@ pub(crate) enum Step {
 }
 
 /// A convolution in, the steps, GroupNorm, swish and a convolution out.
+#[derive(Clone)]
 pub(crate) struct Stack {
     pub(crate) conv_in: Conv,
     pub(crate) steps: Vec<Step>,
@@ -66,6 +71,7 @@ pub(crate) struct Stack {
 }
 
 /// The tokenizer.
+#[derive(Clone)]
 pub(crate) struct Vq {
     pub(crate) config: VqConfig,
     pub(crate) codebook: Tensor,

@@ -29,7 +29,7 @@ impl Rotation {
 
     /// Turns heads that stand side by side to `position`, or back if `direction` is −1.
     #[inline(always)]
-    fn turn(&self, heads: &mut [f32], position: usize, direction: f32) {
+    pub(super) fn turn(&self, heads: &mut [f32], position: usize, direction: f32) {
         let cos = &self.cos[position * self.half..][..self.half];
         let sin = &self.sin[position * self.half..][..self.half];
         for head in heads.chunks_exact_mut(2 * self.half) {

@@ -10,6 +10,7 @@ use super::llama_backward::LayerBackward;
 use super::math::{add_all, rms_norm, swiglu};
 use super::pool::Buffer;
 use super::{values, with_values};
+use crate::adapter::Weight;
 use crate::config::TextConfig;
 use crate::janus::llama::{Layer, Llama, Padding, Sentence};
 
@@ -45,10 +46,10 @@ pub(super) struct Trace {
 
 impl PackedLayer {
     pub(super) fn new(layer: &Layer, config: &TextConfig) -> Result<PackedLayer> {
-        let pack = |weights: &[&Tensor], inner: usize| -> Result<Packed> {
+        let pack = |weights: &[&Weight], inner: usize| -> Result<Packed> {
             let weights = weights
                 .iter()
-                .map(|weight| values(weight))
+                .map(|weight| values(weight.plain()?))
                 .collect::<Result<Vec<_>>>()?;
             let slices: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
             Ok(Packed::new(&slices, inner))
@@ -150,7 +151,7 @@ fn tracked_layer(
             })
             .collect()
     })?;
-    let weights = layer.weights();
+    let weights = layer.weights()?;
     let backward = LayerBackward {
         config: config.clone(),
         weights: weights.map(Tensor::detach),
@@ -162,10 +163,10 @@ fn tracked_layer(
 
 /// Hidden states after all layers, without the final norm: [B, T, hidden] → the same.
 pub(crate) fn forward(x: &Tensor, llama: &Llama, padding: &Padding) -> Result<Tensor> {
-    let tracked = llama
-        .layers
-        .iter()
-        .any(|layer| layer.weights().iter().any(|weight| weight.is_variable()));
+    let mut tracked = x.track_op();
+    for layer in &llama.layers {
+        tracked |= layer.weights()?.iter().any(|weight| weight.track_op());
+    }
     if tracked {
         let mut x = x.clone();
         for layer in &llama.layers {

@@ -243,6 +243,15 @@ vectorised! {
 }
 
 vectorised! {
+    /// silu(gate)·up.
+    pub(crate) fn silu_product(gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((gate, up), y) in gate.iter().zip(up).zip(y) {
+            *y = gate * sigmoid(*gate) * up;
+        }
+    }
+}
+
+vectorised! {
     /// Backward of [`swiglu`]: `d` holds the output's gradient and receives the output itself,
     /// `d_gate_up` the inputs' gradient.
     pub(crate) fn swiglu_backward(

@@ -16,18 +16,19 @@ pub(super) struct LinearTensors<'a> {
     pub(super) bias: Option<&'a Tensor>,
 }
 
-impl<'a> From<&'a Linear> for LinearTensors<'a> {
-    fn from(linear: &'a Linear) -> LinearTensors<'a> {
-        LinearTensors {
-            weight: &linear.weight,
+impl<'a> LinearTensors<'a> {
+    /// Those of a layer that is not adapted.
+    pub(super) fn of(linear: &'a Linear) -> Result<LinearTensors<'a>> {
+        Ok(LinearTensors {
+            weight: linear.weight.plain()?,
             bias: Some(&linear.bias),
-        }
+        })
     }
 }
 
 /// The tensors of all layers.
-pub(super) fn tensors(mlp: &Mlp) -> Vec<LinearTensors<'_>> {
-    mlp.layers.iter().map(LinearTensors::from).collect()
+pub(super) fn tensors(mlp: &Mlp) -> Result<Vec<LinearTensors<'_>>> {
+    mlp.layers.iter().map(LinearTensors::of).collect()
 }
 
 /// Linear layers side by side on the same input, packed.

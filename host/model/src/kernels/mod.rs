@@ -26,6 +26,7 @@ pub(crate) mod tower;
 mod tower_backward;
 pub(crate) mod vq;
 pub(crate) mod vq_backward;
+pub(crate) mod wide;
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 

@@ -23,7 +23,7 @@ pub(super) struct Head {
 impl Head {
     /// The head of image tokens.
     pub(super) fn generation(network: &Network) -> Result<Head> {
-        Head::new(network, &tensors(&network.generation_head))
+        Head::new(network, &tensors(&network.generation_head)?)
     }
 
     fn new(network: &Network, layers: &[LinearTensors]) -> Result<Head> {
@@ -93,7 +93,7 @@ pub(crate) fn image_tokens(
     let batch = x.dim(0)?;
     let tokens = targets.len() / batch;
     let steps = vec![(first..first + tokens).collect(); batch];
-    let layers = tensors(&network.generation_head);
+    let layers = tensors(&network.generation_head)?;
     score(x, network, &layers, &steps, targets)?.reshape((batch, tokens))
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn words(
     targets: &[u32],
 ) -> Result<Tensor> {
     let head = LinearTensors {
-        weight: &network.lm_head,
+        weight: network.lm_head.plain()?,
         bias: None,
     };
     score(x, network, &[head], steps, targets)
@@ -181,7 +181,7 @@ fn score(
         weights.push(layer.weight);
         weights.extend(layer.bias);
     }
-    if !weights.iter().any(|weight| weight.is_variable()) {
+    if !(x.track_op() || weights.iter().any(|weight| weight.track_op())) {
         return Tensor::from_vec(picked, targets.len(), x.device());
     }
     let backward = ScoreBackward {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::attention::{Heads, Span, attend};
 use super::graph::attach;
 use super::math::{add_all, layer_norm};
-use super::mlp::{MlpTrace, PackedLinear, PackedMlp, tensors};
+use super::mlp::{LinearTensors, MlpTrace, PackedLinear, PackedMlp, tensors};
 use super::pool::Buffer;
 use super::tower_backward::{TowerBackward, weights};
 use super::{values, with_values};
@@ -82,11 +82,17 @@ impl PackedBlock {
     fn new(block: &Block, config: &VisionConfig) -> Result<PackedBlock> {
         Ok(PackedBlock {
             norm1: PackedNorm::new(&block.norm1, config)?,
-            query: PackedLinear::new(&[(&block.query).into()])?,
-            key_value: PackedLinear::new(&[(&block.key).into(), (&block.value).into()])?,
-            projection: PackedLinear::new(&[(&block.projection).into()])?,
+            query: PackedLinear::new(&[LinearTensors::of(&block.query)?])?,
+            key_value: PackedLinear::new(&[
+                LinearTensors::of(&block.key)?,
+                LinearTensors::of(&block.value)?,
+            ])?,
+            projection: PackedLinear::new(&[LinearTensors::of(&block.projection)?])?,
             norm2: PackedNorm::new(&block.norm2, config)?,
-            mlp: PackedMlp::new(&[(&block.fc1).into(), (&block.fc2).into()])?,
+            mlp: PackedMlp::new(&[
+                LinearTensors::of(&block.fc1)?,
+                LinearTensors::of(&block.fc2)?,
+            ])?,
             heads: heads(config),
         })
     }
@@ -155,13 +161,13 @@ impl<'a> Eye<'a> {
         let config = &tower.config;
         Ok(Eye {
             config,
-            embedding: PackedLinear::new(&[(&tower.patch_embedding).into()])?,
+            embedding: PackedLinear::new(&[LinearTensors::of(&tower.patch_embedding)?])?,
             positions: values(&tower.positions)?,
             blocks: (tower.blocks.iter())
                 .map(|block| PackedBlock::new(block, config))
                 .collect::<Result<_>>()?,
             post_norm: PackedNorm::new(&tower.post_norm, config)?,
-            aligner: PackedMlp::new(&tensors(aligner))?,
+            aligner: PackedMlp::new(&tensors(aligner)?)?,
         })
     }
 
@@ -201,8 +207,8 @@ pub(crate) fn image_features(pixels: &Tensor, tower: &Tower, aligner: &Mlp) -> R
     let config = &tower.config;
     let batch = pixels.dim(0)?;
     let eye = Eye::new(tower, aligner)?;
-    let weights = weights(tower, aligner);
-    let tracked = weights.iter().any(|weight| weight.is_variable());
+    let weights = weights(tower, aligner)?;
+    let tracked = weights.iter().any(|weight| weight.track_op());
     let image = config.channels * config.image * config.image;
     let shape = (batch, config.tokens(), eye.aligner.outputs());
     let feature = shape.1 * shape.2;

@@ -18,7 +18,7 @@ use crate::janus::tower::{Block, Norm, Tower};
 
 /// All weights but the positions, in the order of their gradients: linear layers and then norms,
 /// each in the order of a forward pass.
-pub(super) fn weights<'a>(tower: &'a Tower, aligner: &'a Mlp) -> Vec<&'a Tensor> {
+pub(super) fn weights<'a>(tower: &'a Tower, aligner: &'a Mlp) -> Result<Vec<&'a Tensor>> {
     let of_blocks = (tower.blocks.iter()).flat_map(|block| {
         let attention = [&block.query, &block.key, &block.value, &block.projection];
         attention.into_iter().chain([&block.fc1, &block.fc2])
@@ -29,10 +29,12 @@ pub(super) fn weights<'a>(tower: &'a Tower, aligner: &'a Mlp) -> Vec<&'a Tensor>
     let norms = (tower.blocks.iter())
         .flat_map(|block| [&block.norm1, &block.norm2])
         .chain([&tower.post_norm]);
-    linears
-        .flat_map(|Linear { weight, bias }| [weight, bias])
-        .chain(norms.flat_map(|Norm { weight, bias }| [weight, bias]))
-        .collect()
+    let mut weights = Vec::new();
+    for Linear { weight, bias } in linears {
+        weights.extend([weight.plain()?, bias]);
+    }
+    weights.extend(norms.flat_map(|Norm { weight, bias }| [weight, bias]));
+    Ok(weights)
 }
 
 /// What the backward pass reads of a block.
@@ -48,7 +50,7 @@ struct BlockWeights {
 
 impl BlockWeights {
     fn new(block: &Block) -> Result<BlockWeights> {
-        let matrix = |linear: &Linear| Matrix::new(&linear.weight);
+        let matrix = |linear: &Linear| Matrix::new(linear.weight.plain()?);
         Ok(BlockWeights {
             norm1: values(&block.norm1.weight)?,
             query: matrix(&block.query)?,
@@ -98,7 +100,7 @@ impl TowerBackward {
                 .collect::<Result<_>>()?,
             post_norm: values(&tower.post_norm.weight)?,
             aligner: (aligner.layers.iter())
-                .map(|layer| Matrix::new(&layer.weight))
+                .map(|layer| Matrix::new(layer.weight.plain()?))
                 .collect::<Result<_>>()?,
             tasks,
         })

@@ -3,7 +3,8 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{log_softmax, softmax};
 
-/// x·Wᵀ + b over the last dimension; `weight` is [out, in] as checkpoints store it.
+/// x·Wᵀ + b over the last dimension in f32; `weight` is [out, in] as checkpoints store it, and what
+/// it is multiplied with is rounded to its dtype.
 ///
 /// The leading dimensions are flattened: one product, where candle would otherwise make one a row
 /// of the batch.
@@ -11,9 +12,17 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     let (out, width) = weight.dims2()?;
     let mut dims = x.dims().to_vec();
     let rows = x.elem_count() / width;
-    let y = x.reshape((rows, width))?.matmul(&weight.t()?)?;
+    let x = x.reshape((rows, width))?;
+    let held = weight.dtype();
+    let y = if held == x.dtype() {
+        x.matmul(&weight.t()?)?
+    } else {
+        x.to_dtype(held)?
+            .matmul(&weight.t()?)?
+            .to_dtype(x.dtype())?
+    };
     let y = match bias {
-        Some(bias) => y.broadcast_add(bias)?,
+        Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?)?,
         None => y,
     };
     if let Some(last) = dims.last_mut() {
@@ -25,7 +34,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 /// RMSNorm over the last dimension (Zhang & Sennrich, 2019).
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
-    x.broadcast_mul(&scale)?.broadcast_mul(weight)
+    x.broadcast_mul(&scale)?
+        .broadcast_mul(&weight.to_dtype(x.dtype())?)
 }
 
 /// LayerNorm over the last dimension (Ba et al., 2016).

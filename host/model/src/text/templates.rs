@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{BEGIN_OF_IMAGE, BOS, END_OF_IMAGE, IMAGE, PROMPT, QUESTION};
+use crate::checkpoint::source::parse_json;
 use crate::error::{Error, Result};
-use crate::source::parse_json;
 
 /// The system prompt of Janus' understanding conversations.
 const SYSTEM: &str = "You are a helpful language and vision assistant. You are able to understand \

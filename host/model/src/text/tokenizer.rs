@@ -3,9 +3,9 @@
 use serde_json::Value;
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
+use crate::checkpoint::source::{CheckpointSource, parse_json};
 use crate::config::TextConfig;
 use crate::error::{Error, Result};
-use crate::source::{CheckpointSource, parse_json};
 
 const TOKENIZER: &str = "tokenizer.json";
 /// Bytes of text a position of the model beyond which a text is not even tokenized: words are

@@ -274,7 +274,7 @@ fn pipes_devices_directories_and_endless_files_are_refused() {
                 message(try_load(place.path()), &[file, said]);
             }
             if said.starts_with('a') {
-                message(verify(&load(tiny().path()), &path), &[file, said]);
+                message(verify(&load(tiny().path()), &path, None), &[file, said]);
             }
         }
     }
@@ -315,8 +315,11 @@ fn odd_reference_files_are_refused_or_fail() {
     let folder = fixture("janus-a");
     let model = load(&folder);
     let place = tempfile::tempdir().expect("a temporary folder");
-    message(verify(&model, place.path()), &["a directory"]);
-    message(verify(&model, &place.path().join("nothing")), &["nothing"]);
+    message(verify(&model, place.path(), None), &["a directory"]);
+    message(
+        verify(&model, &place.path().join("nothing"), None),
+        &["nothing"],
+    );
     let path = place.path().join("expected.safetensors");
     let all = candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu)
         .expect("is read");
@@ -326,7 +329,7 @@ fn odd_reference_files_are_refused_or_fail() {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     candle_core::safetensors::save(&inputs, &path).expect("is written");
-    message(verify(&model, &path), &["names no expected value"]);
+    message(verify(&model, &path, None), &["names no expected value"]);
 
     for dimension in [0, 1] {
         let mut empty = all.clone();
@@ -337,7 +340,7 @@ fn odd_reference_files_are_refused_or_fail() {
         }
         empty.insert("out.\u{1b}[31m".into(), all["out.vision_hidden"].clone());
         candle_core::safetensors::save(&empty, &path).expect("is written");
-        let report = verify(&model, &path).expect("is read");
+        let report = verify(&model, &path, None).expect("is read");
         for tensor in &report.tensors {
             // The pixels are those of the expected tokens, which stay.
             let kept = tensor.name == "out.gen_pixels_nhwc";
@@ -358,7 +361,7 @@ fn odd_reference_files_are_refused_or_fail() {
     let hidden = Tensor::from_vec(values, hidden.shape(), &Device::Cpu).expect("fits");
     blind.insert("out.vision_hidden".into(), hidden);
     candle_core::safetensors::save(&blind, &path).expect("is written");
-    let report = verify(&model, &path).expect("is read");
+    let report = verify(&model, &path, None).expect("is read");
     for name in ["out.gen_tokens", "out.gen_token_logps", "out.vision_hidden"] {
         let tensor = report.tensors.iter().find(|tensor| tensor.name == name);
         assert_eq!(tensor.map(|tensor| tensor.passed), Some(false), "{name}");

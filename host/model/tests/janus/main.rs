@@ -1,5 +1,6 @@
 //! Tests of the Janus family on whole checkpoints, as one program.
 
+mod adapter;
 mod branches;
 mod checkpoint;
 mod common;

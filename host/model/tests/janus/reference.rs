@@ -6,7 +6,8 @@ use sc_model::verify::verify;
 #[test]
 fn every_expected_value_is_met() {
     let folder = fixture("janus-a");
-    let report = verify(&load(&folder), &folder.join("expected.safetensors")).expect("is read");
+    let report =
+        verify(&load(&folder), &folder.join("expected.safetensors"), None).expect("is read");
     for tensor in &report.tensors {
         println!(
             "{:60} {:.1e} {:.1e}",
@@ -40,7 +41,7 @@ fn a_changed_value_and_an_unknown_name_fail() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let path = place.path().join("expected.safetensors");
     candle_core::safetensors::save(&tensors, &path).expect("is written");
-    let report = verify(&model, &path).expect("is read");
+    let report = verify(&model, &path, None).expect("is read");
     assert!(!report.passed);
     let failed: Vec<&str> = report
         .tensors
@@ -60,4 +61,13 @@ fn a_changed_value_and_an_unknown_name_fail() {
     );
     let tokens = report.tensors.iter().find(|t| t.name == "out.gen_tokens");
     assert_eq!(tokens.map(|t| (t.max_abs, t.max_rel)), Some((1.0, 1.0)));
+}
+
+#[test]
+fn kernels_for_large_models_compute_the_same() {
+    let folder = fixture("janus-a");
+    let model = load(&folder).with_large_kernels();
+    let report = verify(&model, &folder.join("expected.safetensors"), None).expect("is read");
+    let failed: Vec<_> = report.tensors.iter().filter(|t| !t.passed).collect();
+    assert!(report.passed, "{failed:?}");
 }

@@ -3,19 +3,23 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, FileType, Metadata};
-use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::weights::WeightFile;
 use crate::error::{Error, Result};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// Files of weights in the order in which they are looked for: whole, and the index of shards.
+const WEIGHTS: [(&str, &str); 2] = [
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+];
 /// Largest file of settings: tokenizers with a hundred thousand words have some 10 MiB.
 const MAX_SETTINGS: u64 = 64 << 20;
 
-/// A checkpoint in Hugging Face layout.
+/// A checkpoint, in transformers' or the authors' layout.
 #[derive(Clone, Debug)]
 pub enum CheckpointSource {
     /// A folder.
@@ -29,14 +33,11 @@ pub enum CheckpointSource {
     },
 }
 
-/// The part of `model.safetensors.index.json` that matters.
+/// The part of an index of shards that matters.
 #[derive(Deserialize)]
 struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
-
-pub(crate) trait ReadSeek: Read + Seek {}
-impl<T: Read + Seek> ReadSeek for T {}
 
 impl CheckpointSource {
     /// How messages name the checkpoint: the folder's path or the embedded name.
@@ -96,7 +97,7 @@ impl CheckpointSource {
     }
 
     /// Opens a file of any size.
-    pub(crate) fn open(&self, file: &str) -> Result<Option<Box<dyn ReadSeek>>> {
+    pub(crate) fn open(&self, file: &str) -> Result<Option<WeightFile>> {
         match self {
             CheckpointSource::Directory(folder) => {
                 let path = folder.join(file);
@@ -104,32 +105,53 @@ impl CheckpointSource {
                     return Ok(None);
                 }
                 let open = File::open(&path).map_err(Error::io("read", path))?;
-                Ok(Some(Box::new(open)))
+                Ok(Some(WeightFile::OnDisk(open)))
             }
-            CheckpointSource::Embedded { .. } => Ok(self
-                .read(file)?
-                .map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn ReadSeek>)),
+            CheckpointSource::Embedded { .. } => Ok(self.read(file)?.map(WeightFile::Embedded)),
         }
     }
 
-    /// Names of the weight files: one file, or the shards of the index.
-    pub(crate) fn weight_files(&self) -> Result<Vec<String>> {
-        if let Some(bytes) = self.read(INDEX)? {
-            let index: ShardIndex = parse_json(&self.file_name(INDEX), &bytes)?;
-            let mut shards: Vec<String> = index.weight_map.into_values().collect();
-            shards.sort();
-            shards.dedup();
-            if let Some(outside) = shards.iter().find(|shard| !is_plain_name(shard)) {
-                return Err(Error::Config {
-                    file: self.file_name(INDEX),
-                    field: "weight_map".into(),
-                    value: format!("`{outside}`"),
-                    expected: "names of files beside it".into(),
-                });
+    /// Whether the checkpoint has a file.
+    pub(crate) fn has(&self, file: &str) -> Result<bool> {
+        match self {
+            CheckpointSource::Directory(folder) => Ok(regular_file(&folder.join(file))?.is_some()),
+            CheckpointSource::Embedded { files, .. } => {
+                Ok(files.iter().any(|(name, _)| *name == file))
             }
-            return Ok(shards);
         }
-        Ok(vec![SINGLE.to_string()])
+    }
+
+    /// Names of the weight files: one file, or the shards of an index.
+    pub(crate) fn weight_files(&self) -> Result<Vec<String>> {
+        for (whole, index) in WEIGHTS {
+            if let Some(bytes) = self.read(index)? {
+                return self.shards(index, &bytes);
+            }
+            if self.has(whole)? {
+                return Ok(vec![whole.to_owned()]);
+            }
+        }
+        Err(Error::MissingFile {
+            checkpoint: self.name(),
+            file: WEIGHTS.map(|(whole, _)| whole).join("` or `"),
+        })
+    }
+
+    fn shards(&self, index: &str, bytes: &[u8]) -> Result<Vec<String>> {
+        let file = self.file_name(index);
+        let parsed: ShardIndex = parse_json(&file, bytes)?;
+        let mut shards: Vec<String> = parsed.weight_map.into_values().collect();
+        shards.sort();
+        shards.dedup();
+        match shards.iter().find(|shard| !is_plain_name(shard)) {
+            Some(outside) => Err(Error::Config {
+                file,
+                field: "weight_map".into(),
+                value: format!("`{outside}`"),
+                expected: "names of files beside it".into(),
+            }),
+            None => Ok(shards),
+        }
     }
 }
 

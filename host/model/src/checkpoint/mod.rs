@@ -1,0 +1,6 @@
+//! Checkpoints on the disk: their files, the names of their tensors, and what is in them.
+
+pub(crate) mod names;
+pub(crate) mod source;
+pub(crate) mod torch;
+pub(crate) mod weights;
