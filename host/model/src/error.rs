@@ -100,7 +100,7 @@ pub enum Error {
     },
     /// A weights file is cut or corrupt.
     #[error(
-        "`{}` is no whole safetensors file: {}",
+        "`{}` is no whole weights file: {}",
         printable(file),
         printable(reason)
     )]
@@ -108,6 +108,18 @@ pub enum Error {
         /// The file.
         file: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// A weights file holds something that is not read here, and may be whole.
+    #[error(
+        "cannot take the weights from `{}`: {}",
+        printable(file),
+        printable(reason)
+    )]
+    ForeignWeights {
+        /// The file.
+        file: String,
+        /// What it holds.
         reason: String,
     },
     /// Tensors are missing, unknown or of another shape than the configuration says.
@@ -260,6 +272,12 @@ impl Error {
             | Error::Tokenizer { file, .. } => came_with_checkpoint(file),
             Error::Weights { .. } => {
                 "the file may be cut or damaged: copy or download it again".into()
+            }
+            Error::ForeignWeights { .. } => {
+                "get the checkpoint as safetensors, or read it with torch.load(…, \
+                 weights_only=True) and save the dictionary of its contiguous tensors with \
+                 safetensors.torch.save_file or torch.save"
+                    .into()
             }
             Error::TensorMismatch { .. } => {
                 "weights and config.json must come from the same checkpoint".into()
