@@ -18,7 +18,6 @@ mod kernels;
 mod ops;
 mod parameters;
 mod text;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next commit"))]
 mod torch;
 mod unified;
 pub mod verify;

@@ -2,5 +2,4 @@
 
 pub(crate) mod names;
 pub(crate) mod source;
-pub(crate) mod torch;
 pub(crate) mod weights;
