@@ -4,6 +4,7 @@
 
 mod archive;
 mod objects;
+mod op;
 mod pickle;
 #[cfg(test)]
 mod tests;

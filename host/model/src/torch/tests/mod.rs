@@ -5,3 +5,4 @@ mod build;
 mod files;
 mod pickles;
 mod random;
+mod state_dicts;
