@@ -165,7 +165,8 @@ fn what_does_not_fit_is_named() {
         fs::write(&path, json.to_string()).expect("is written");
         said(place.path(), named);
     }
-    let files: [(fn(&mut Vec<(String, Tensor)>), &[&str]); 4] = [
+    type Damage = fn(&mut Vec<(String, Tensor)>);
+    let files: [(Damage, &[&str]); 4] = [
         (
             |tensors| tensors[0].0 = tensors[0].0.replace("layers.0", "layers.9"),
             &["layers.9", "no linear layer"],
@@ -217,7 +218,8 @@ fn said(folder: &Path, named: &[&str]) {
 
 #[test]
 fn settings_out_of_range_are_named() {
-    let cases: [(fn(&mut LoraSettings), &str); 5] = [
+    type Change = fn(&mut LoraSettings);
+    let cases: [(Change, &str); 5] = [
         (|s| s.rank = 0, "lora.rank"),
         (|s| s.alpha = f64::NAN, "lora.alpha"),
         (|s| s.dropout = 1.0, "lora.dropout"),
