@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use crate::args::{InfoArguments, VerifyArguments};
+use crate::failure::Mistake;
+use crate::model_choice::Chosen;
+use crate::model_reference::ModelReference;
 use crate::{model_choice, report};
 
 pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
@@ -17,11 +20,20 @@ pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
 }
 
 pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
-    let model = model_choice::load(Some(&arguments.model))?;
-    let expected = match &arguments.expected {
-        Some(file) => file.clone(),
-        None => arguments.model.join("expected.safetensors"),
+    let reference = ModelReference::parse(&arguments.model)?;
+    let expected = match (&arguments.expected, &reference) {
+        (Some(file), _) => file.clone(),
+        (None, ModelReference::Folder(folder)) => folder.join("expected.safetensors"),
+        (None, ModelReference::Hub(reference)) => {
+            return Err(Mistake::error(
+                format!(
+                    "`--expected` is not given; a model of the hub, as `{reference}` is, has none"
+                ),
+                "`--expected FILE` names the values of a reference implementation",
+            ));
+        }
     };
+    let model = Chosen::of(Some(reference))?.load()?;
     let verification = sc_model::verify::verify(&model, &expected)?;
     if arguments.json {
         report::json_line(&verification)?;
