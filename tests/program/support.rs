@@ -58,17 +58,22 @@ pub fn repository_path(path: &str) -> String {
 /// A call of the program in `folder`. Compiled strategies are cached beside the test binary.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sc-host"));
-    command.args(arguments).current_dir(folder).env(
-        "XDG_CACHE_HOME",
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
-    );
+    command.args(arguments).current_dir(folder);
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    command.env("XDG_CACHE_HOME", cache);
+    // No test asks the network.
+    command.env("HF_HUB_OFFLINE", "1");
     command
 }
 
 /// Runs the program in `folder`.
 pub fn sc_host(folder: &Path, arguments: &[&str]) -> Outcome {
-    let output = command(folder, arguments).output();
-    told(output.expect("the program starts"))
+    outcome(command(folder, arguments))
+}
+
+/// What a call comes to.
+pub fn outcome(mut command: Command) -> Outcome {
+    told(command.output().expect("the program starts"))
 }
 
 /// Runs the program in `folder` with something on its standard input.

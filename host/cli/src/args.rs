@@ -79,9 +79,9 @@ pub enum WorldCommand {
 /// What every command that draws takes.
 #[derive(Debug, Args)]
 pub struct Basics {
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
+    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
     /// Seed of every random stream.
     #[arg(
@@ -163,9 +163,9 @@ pub struct RunArguments {
     /// label` [default: renders of the tiny world].
     #[arg(long, value_name = "FILE")]
     pub probe: Option<PathBuf>,
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(long, value_name = "DIR")]
+    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
     /// Seed of every random stream [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -349,9 +349,9 @@ pub struct PretrainArguments {
 
 #[derive(Debug, Args)]
 pub struct InfoArguments {
-    /// Checkpoint folder in Hugging Face layout [default: the tiny model that comes with the
-    /// program].
-    #[arg(value_name = "DIR")]
+    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
+    #[arg(value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
@@ -360,8 +360,9 @@ pub struct InfoArguments {
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Checkpoint folder in Hugging Face layout.
-    #[arg(value_name = "DIR")]
+    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// ORG/NAME@REVISION.
+    #[arg(value_name = "DIR|ORG/NAME")]
     pub model: PathBuf,
     /// A LoRA adapter in PEFT's layout, put on the model.
     #[arg(long, value_name = "ADIR")]

@@ -18,6 +18,8 @@ use toml::{Table, Value};
 
 use crate::args::RunArguments;
 use crate::failure::Mistake;
+use crate::model_choice::TINY;
+use crate::model_reference::ModelReference;
 
 /// What is not a setting of the run itself.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -69,8 +71,8 @@ struct StrategyEntry {
 
 /// A run, resolved, before anything is loaded.
 pub struct Configuration {
-    /// The checkpoint folder; none: the tiny model.
-    pub model: Option<PathBuf>,
+    /// The checkpoint; none: the tiny model.
+    pub model: Option<ModelReference>,
     pub settings: RunSettings,
     /// Images that people have labelled; none: the task's own.
     pub probe: Option<PathBuf>,
@@ -81,9 +83,6 @@ pub struct Configuration {
     pub grants: Vec<String>,
     pub watch: bool,
 }
-
-/// The name of the tiny model in configurations.
-const TINY: &str = "tiny";
 
 impl Configuration {
     /// What the file and the arguments come to; what is typed goes before what the file says.
@@ -156,8 +155,8 @@ impl Configuration {
             combine_gates: combine.transpose()?.or(around.combine_gates),
         };
         let model = match (&arguments.model, around.model) {
-            (Some(folder), _) => Some(folder.clone()),
-            (None, Some(name)) if name != TINY => Some(PathBuf::from(name)),
+            (Some(typed), _) => Some(ModelReference::parse(typed)?),
+            (None, Some(name)) if name != TINY => Some(ModelReference::parse(Path::new(&name))?),
             _ => None,
         };
         Ok(Configuration {
@@ -197,13 +196,14 @@ impl Configuration {
             .map(|(role, identity)| entry(role, identity))
             .collect();
         // A folder of the tiny model's name is not taken for it.
-        let model = self.model.as_ref().map(|folder| match folder {
-            folder if folder == Path::new(TINY) => Path::new(".").join(folder),
-            folder => folder.clone(),
-        });
+        let model = match self.model.as_ref().map(ModelReference::recorded) {
+            Some(folder) if folder == TINY => format!("./{TINY}"),
+            Some(recorded) => recorded,
+            None => TINY.to_owned(),
+        };
         Ok(toml::to_string(&Resolved {
             program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
-            model: model.map_or_else(|| TINY.to_owned(), |folder| folder.display().to_string()),
+            model,
             task,
             probe: self.probe.as_deref(),
             watch: self.watch,

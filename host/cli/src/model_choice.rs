@@ -6,38 +6,76 @@ use candle_core::Device;
 use sc_model::{CheckpointSource, JanusModel};
 
 use crate::failure::Mistake;
+use crate::hub;
+use crate::model_reference::ModelReference;
 
 /// The tiny model's name in records and messages.
-const TINY: &str = "tiny";
+pub const TINY: &str = "tiny";
 
 /// What the authors' code draws with; for checkpoints whose `generation_config.json` says nothing.
 const JANUS_PRO_GUIDANCE: f64 = 5.0;
 
-/// Where the checkpoint is: the folder given, or the tiny model inside the program.
-pub fn source(folder: Option<&Path>) -> CheckpointSource {
-    match folder {
-        Some(folder) => CheckpointSource::Directory(folder.to_owned()),
-        None => CheckpointSource::Embedded {
-            name: TINY,
-            files: sc_world::tiny_model(),
-        },
+/// A checkpoint that is on this machine.
+pub struct Chosen {
+    /// What it is called: a model of the hub by its commit; none: the tiny model inside the program.
+    pub reference: Option<ModelReference>,
+    source: CheckpointSource,
+}
+
+impl Chosen {
+    /// Finds the checkpoint; a model of the hub is downloaded unless the cache has it.
+    ///
+    /// # Errors
+    /// When a model of the hub cannot be had.
+    pub fn of(reference: Option<ModelReference>) -> anyhow::Result<Chosen> {
+        let (reference, source) = match reference {
+            None => {
+                let files = sc_world::tiny_model();
+                (None, CheckpointSource::Embedded { name: TINY, files })
+            }
+            Some(ModelReference::Folder(folder)) => (
+                Some(ModelReference::Folder(folder.clone())),
+                CheckpointSource::Directory(folder),
+            ),
+            Some(ModelReference::Hub(asked)) => {
+                let snapshot = hub::snapshot(&asked)?;
+                (
+                    Some(ModelReference::Hub(asked.at(&snapshot.commit))),
+                    CheckpointSource::Directory(snapshot.folder),
+                )
+            }
+        };
+        Ok(Chosen { reference, source })
+    }
+
+    /// The same for what was typed.
+    ///
+    /// # Errors
+    /// When it names no model, or one of the hub that cannot be had.
+    pub fn typed(typed: Option<&Path>) -> anyhow::Result<Chosen> {
+        Chosen::of(typed.map(ModelReference::parse).transpose()?)
+    }
+
+    /// The model, on the CPU.
+    ///
+    /// # Errors
+    /// When the checkpoint is not whole, or none of the Janus family.
+    pub fn load(&self) -> anyhow::Result<JanusModel> {
+        Ok(JanusModel::load(&self.source, &Device::Cpu)?)
+    }
+
+    /// The model's name in records, which does not depend on where it lies.
+    pub fn name(&self) -> String {
+        match &self.reference {
+            Some(reference) => reference.name(),
+            None => TINY.to_owned(),
+        }
     }
 }
 
-/// The model, on the CPU.
-pub fn load(folder: Option<&Path>) -> anyhow::Result<JanusModel> {
-    Ok(JanusModel::load(&source(folder), &Device::Cpu)?)
-}
-
-/// The model's name without its directory, so that a record does not depend on where it lies.
-pub fn name(folder: Option<&Path>) -> String {
-    let Some(folder) = folder else {
-        return TINY.to_owned();
-    };
-    // `.` and `..` have no name of their own.
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let name = whole.file_name().unwrap_or(whole.as_os_str());
-    name.to_string_lossy().into_owned()
+/// The model that was typed, on the CPU.
+pub fn load(typed: Option<&Path>) -> anyhow::Result<JanusModel> {
+    Chosen::typed(typed)?.load()
 }
 
 /// The guidance asked for, or the model's own.

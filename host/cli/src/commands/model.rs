@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use crate::args::{InfoArguments, VerifyArguments};
+use crate::failure::Mistake;
+use crate::model_choice::Chosen;
+use crate::model_reference::ModelReference;
 use crate::{model_choice, report};
 
 /// The file of a reference implementation's values, beside the weights that they are of.
@@ -20,17 +23,28 @@ pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
 }
 
 pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
-    let mut model = model_choice::load(Some(&arguments.model))?;
-    if let Some(adapter) = &arguments.adapter {
-        model = model.with_adapter(adapter)?;
-    }
-    let folder = arguments.adapter.as_ref().unwrap_or(&arguments.model);
-    let expected = match &arguments.expected {
-        Some(file) => file.clone(),
-        None => folder.join(EXPECTED),
+    let reference = ModelReference::parse(&arguments.model)?;
+    let own = match &reference {
+        ModelReference::Folder(folder) => Some(folder.join(EXPECTED)),
+        ModelReference::Hub(_) => None,
     };
-    let inputs = arguments.model.join(EXPECTED);
-    let inputs = inputs.is_file().then_some(inputs);
+    let of_adapter = (arguments.adapter.as_ref()).map(|folder| folder.join(EXPECTED));
+    let given = arguments.expected.clone();
+    let Some(expected) = given.or(of_adapter).or_else(|| own.clone()) else {
+        return Err(Mistake::error(
+            format!(
+                "`--expected` is not given; a model of the hub, as `{}` is, has none",
+                reference.name()
+            ),
+            "`--expected FILE` names the values of a reference implementation",
+        ));
+    };
+    let model = Chosen::of(Some(reference))?.load()?;
+    let model = match &arguments.adapter {
+        Some(folder) => model.with_adapter(folder)?,
+        None => model,
+    };
+    let inputs = own.filter(|file| file.is_file());
     let verification = sc_model::verify::verify(&model, &expected, inputs.as_deref())?;
     if arguments.json {
         report::json_line(&verification)?;

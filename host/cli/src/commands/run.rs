@@ -17,6 +17,7 @@ use sc_world::PICTURE_SIZE;
 use crate::args::RunArguments;
 use crate::config::Configuration;
 use crate::failure::Mistake;
+use crate::model_choice::Chosen;
 use crate::terminal::say;
 use crate::watch::{ForPeople, ForPrograms};
 use crate::{model_choice, report};
@@ -31,7 +32,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let mut configuration = Configuration::resolve(arguments)?;
     let runtime = Runtime::new(configuration.limits)?;
     let strategies = StrategySet::load(&configuration.request, &runtime)?;
-    let model = model_choice::load(configuration.model.as_deref())?;
+    let chosen = Chosen::of(configuration.model.take())?;
+    let model = chosen.load()?;
+    configuration.model = chosen.reference;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;
     let task = TinyWorld::new();

@@ -15,7 +15,9 @@ use super::plot::{Series, bars};
 use crate::args::{DynamicsArguments, RunArguments};
 use crate::config::Configuration;
 use crate::failure::Mistake;
-use crate::{model_choice, report, watch};
+use crate::model_choice::{self, Chosen};
+use crate::model_reference::ModelReference;
+use crate::{report, watch};
 
 /// Most examples of each set.
 const MOST_EXAMPLES: u32 = 10_000;
@@ -105,14 +107,15 @@ fn models(arguments: &DynamicsArguments) -> anyhow::Result<(RunSettings, Vec<Nam
         ..RunArguments::default()
     };
     let mut configuration = Configuration::resolve(&typed)?;
-    let base = model_choice::load(configuration.model.as_deref())?;
+    let chosen = Chosen::of(configuration.model.take())?;
+    let base = chosen.load()?;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&base, configuration.guidance)?;
-    let mut models = vec![(model_choice::name(configuration.model.as_deref()), base)];
+    let mut models = vec![(chosen.name(), base)];
     if let Some(run) = &arguments.run {
-        let after = run.join("model");
+        let after = ModelReference::Folder(run.join("model"));
         models[0].0.push_str(", before");
-        models.push(("the run's, after".into(), model_choice::load(Some(&after))?));
+        models.push(("the run's, after".into(), Chosen::of(Some(after))?.load()?));
     }
     Ok((configuration.settings, models))
 }

@@ -21,7 +21,8 @@ use tiny_http::{Header, Method, Request, Response, Server};
 use crate::args::{LabelArguments, RunArguments};
 use crate::config::Configuration;
 use crate::failure::Mistake;
-use crate::{model_choice, report};
+use crate::model_choice::Chosen;
+use crate::report;
 
 /// Most images that are labelled at a time.
 const MOST_IMAGES: u32 = 10_000;
@@ -128,7 +129,7 @@ fn pictures(arguments: &LabelArguments, out: &Path) -> anyhow::Result<Vec<Asked>
         ..RunArguments::default()
     };
     let configuration = Configuration::resolve(&typed)?;
-    let model = model_choice::load(configuration.model.as_deref())?;
+    let model = Chosen::of(configuration.model)?.load()?;
     let images = fixed::read(&arguments.run)?;
     let labelled: Vec<PathBuf> = probe_set::rows(out)?
         .into_iter()

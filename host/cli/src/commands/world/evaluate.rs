@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::args::EvaluateArguments;
 use crate::failure::Mistake;
-use crate::{model_choice, report, watch};
+use crate::model_choice::{self, Chosen};
+use crate::{report, watch};
 
 #[derive(Serialize)]
 struct Measured {
@@ -40,7 +41,8 @@ struct AtGuidance {
 
 pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let n = evaluated(arguments.evaluate)?;
-    let model = model_choice::load(arguments.basics.model.as_deref())?;
+    let chosen = Chosen::typed(arguments.basics.model.as_deref())?;
+    let model = chosen.load()?;
     let asked: Vec<Option<f64>> = match &arguments.guidance[..] {
         [] => vec![None],
         given => given.iter().copied().map(Some).collect(),
@@ -52,7 +54,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let figures = measured(&model, arguments.basics.seed, n, &guidances)?;
     if arguments.basics.json {
         report::json_line(&Measured {
-            model: model_choice::name(arguments.basics.model.as_deref()),
+            model: chosen.name(),
             figures,
         })?;
     } else {
