@@ -1,6 +1,7 @@
 //! What may be typed. What it means is worked out, and checked, by the commands.
 
 mod method;
+mod model;
 mod probe;
 mod strategy;
 
@@ -12,6 +13,7 @@ use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
+pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
 pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
@@ -83,6 +85,8 @@ pub struct Basics {
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArguments,
     /// Seed of every random stream.
     #[arg(
         long,
@@ -167,6 +171,10 @@ pub struct RunArguments {
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArguments,
+    #[command(flatten)]
+    pub train: TrainArguments,
     /// Seed of every random stream [default: 0].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
@@ -353,6 +361,8 @@ pub struct InfoArguments {
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArguments,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -364,9 +374,8 @@ pub struct VerifyArguments {
     /// ORG/NAME@REVISION.
     #[arg(value_name = "DIR|ORG/NAME")]
     pub model: PathBuf,
-    /// A LoRA adapter in PEFT's layout, put on the model.
-    #[arg(long, value_name = "ADIR")]
-    pub adapter: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: LoadArguments,
     /// Expected values; inputs that it lacks come from DIR/expected.safetensors [default:
     /// expected.safetensors in ADIR if there is an adapter, else in DIR].
     #[arg(long, value_name = "FILE")]

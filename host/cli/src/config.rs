@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sc_core::choice::Objective;
 use sc_core::role::Role;
+use sc_model::LoraSettings;
 use sc_run::RunError;
 use sc_run::settings::{RunSettings, Scheme};
 use sc_run::task::{Task, TinyWorld};
@@ -16,7 +17,7 @@ use sc_strategy::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::args::RunArguments;
+use crate::args::{DtypeName, LoadArguments, RunArguments, Train};
 use crate::failure::Mistake;
 use crate::model_choice::TINY;
 use crate::model_reference::ModelReference;
@@ -27,6 +28,11 @@ use crate::model_reference::ModelReference;
 struct Around {
     program: Option<String>,
     model: Option<String>,
+    adapter: Option<PathBuf>,
+    dtype: Option<DtypeName>,
+    device: Option<String>,
+    train: Train,
+    lora: LoraSettings,
     task: Option<String>,
     probe: Option<PathBuf>,
     watch: bool,
@@ -38,9 +44,14 @@ struct Around {
 }
 
 /// The keys of [`Around`].
-const AROUND: [&str; 10] = [
+const AROUND: [&str; 15] = [
     "program",
     "model",
+    "adapter",
+    "dtype",
+    "device",
+    "train",
+    "lora",
     "task",
     "probe",
     "watch",
@@ -73,6 +84,10 @@ struct StrategyEntry {
 pub struct Configuration {
     /// The checkpoint; none: the tiny model.
     pub model: Option<ModelReference>,
+    /// How it is loaded.
+    pub load: LoadArguments,
+    pub train: Train,
+    pub lora: LoraSettings,
     pub settings: RunSettings,
     /// Images that people have labelled; none: the task's own.
     pub probe: Option<PathBuf>,
@@ -159,8 +174,35 @@ impl Configuration {
             (None, Some(name)) if name != TINY => Some(ModelReference::parse(Path::new(&name))?),
             _ => None,
         };
+        let (mut train, mut lora) = (around.train, around.lora);
+        arguments.train.apply(&mut train, &mut lora);
+        if let (Train::Full, Some(option)) = (train, arguments.train.of_adapter()) {
+            return Err(Mistake::error(
+                format!("`{option}` is given, and `--train` is full; expected lora"),
+                "`--train lora` trains an adapter in the place of the weights",
+            ));
+        }
+        if train == Train::Lora {
+            lora.check()?;
+            if settings.interpolation_of_rounds().is_some() {
+                return Err(Mistake::error(
+                    "`--interpolate-at` is round, and `--train` is lora; expected run",
+                    "between two adapters lies no adapter of their rank; at the run's end an adapter \
+                     can be brought back",
+                ));
+            }
+        }
+        let typed = &arguments.load;
+        let load = LoadArguments {
+            adapter: typed.adapter.clone().or(around.adapter),
+            dtype: typed.dtype.or(around.dtype),
+            device: typed.device.clone().or(around.device),
+        };
         Ok(Configuration {
             model,
+            load,
+            train,
+            lora,
             probe: arguments.probe.clone().or(around.probe),
             guidance: arguments.guidance.guidance.or(file_guidance),
             settings,
@@ -177,6 +219,11 @@ impl Configuration {
         struct Resolved<'a> {
             program: &'static str,
             model: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            adapter: Option<&'a Path>,
+            dtype: DtypeName,
+            device: &'a str,
+            train: Train,
             task: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             probe: Option<&'a Path>,
@@ -186,6 +233,8 @@ impl Configuration {
             combine_gates: Option<GateCombinator>,
             #[serde(flatten)]
             settings: RunSettings,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            lora: Option<&'a LoraSettings>,
             on_strategy_failure: Policies,
             limits: Limits,
             strategies: Vec<StrategyEntry>,
@@ -204,12 +253,17 @@ impl Configuration {
         Ok(toml::to_string(&Resolved {
             program: concat!("sc-host ", env!("CARGO_PKG_VERSION")),
             model,
+            adapter: self.load.adapter.as_deref(),
+            dtype: self.load.dtype.unwrap_or_default(),
+            device: self.load.device.as_deref().unwrap_or("cpu"),
+            train: self.train,
             task,
             probe: self.probe.as_deref(),
             watch: self.watch,
             grants: &self.grants,
             combine_gates: self.request.combine_gates,
             settings: self.settings,
+            lora: (self.train == Train::Lora).then_some(&self.lora),
             on_strategy_failure: self.request.on_failure,
             limits: self.limits,
             strategies: entries?,

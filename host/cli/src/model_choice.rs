@@ -1,10 +1,11 @@
 //! Which model a command works on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use sc_model::{CheckpointSource, JanusModel};
+use sc_model::{Adapter, CheckpointSource, JanusModel, is_adapter};
 
+use crate::args::LoadArguments;
 use crate::failure::Mistake;
 use crate::hub;
 use crate::model_reference::ModelReference;
@@ -20,6 +21,8 @@ pub struct Chosen {
     /// What it is called: a model of the hub by its commit; none: the tiny model inside the program.
     pub reference: Option<ModelReference>,
     source: CheckpointSource,
+    /// The folder that was named, where it is an adapter's: the rest is then of its base.
+    adapter: Option<PathBuf>,
 }
 
 impl Chosen {
@@ -28,6 +31,15 @@ impl Chosen {
     /// # Errors
     /// When a model of the hub cannot be had.
     pub fn of(reference: Option<ModelReference>) -> anyhow::Result<Chosen> {
+        let mut adapter = None;
+        let reference = match reference {
+            Some(ModelReference::Folder(folder)) if is_adapter(&folder) => {
+                let base = base_of(&folder)?;
+                adapter = Some(folder);
+                base
+            }
+            other => other,
+        };
         let (reference, source) = match reference {
             None => {
                 let files = sc_world::tiny_model();
@@ -45,7 +57,11 @@ impl Chosen {
                 )
             }
         };
-        Ok(Chosen { reference, source })
+        Ok(Chosen {
+            reference,
+            source,
+            adapter,
+        })
     }
 
     /// The same for what was typed.
@@ -56,12 +72,27 @@ impl Chosen {
         Chosen::of(typed.map(ModelReference::parse).transpose()?)
     }
 
-    /// The model, on the CPU.
+    /// The model, with its adapter if it has one.
     ///
     /// # Errors
-    /// When the checkpoint is not whole, or none of the Janus family.
-    pub fn load(&self) -> anyhow::Result<JanusModel> {
-        Ok(JanusModel::load(&self.source, &Device::Cpu)?)
+    /// When the checkpoint is not whole, none of the Janus family, or the adapter does not fit it;
+    /// when there is no such device.
+    pub fn load(&self, how: &LoadArguments) -> anyhow::Result<JanusModel> {
+        let device = device(how.device.as_deref().unwrap_or("cpu"))?;
+        let precision = how.dtype.unwrap_or_default().into();
+        let model = JanusModel::load_as(&self.source, precision, &device)?;
+        match (&self.adapter, &how.adapter) {
+            (Some(own), Some(other)) => Err(Mistake::error(
+                format!(
+                    "`--adapter {}` is given, and `--model {}` is an adapter too; expected one",
+                    other.display(),
+                    own.display()
+                ),
+                "merge one into its base with `sc-host model export`, or leave it out",
+            )),
+            (Some(adapter), None) | (None, Some(adapter)) => Ok(model.with_adapter(adapter)?),
+            (None, None) => Ok(model),
+        }
     }
 
     /// The model's name in records, which does not depend on where it lies.
@@ -73,9 +104,51 @@ impl Chosen {
     }
 }
 
-/// The model that was typed, on the CPU.
-pub fn load(typed: Option<&Path>) -> anyhow::Result<JanusModel> {
-    Chosen::typed(typed)?.load()
+/// The model that was typed.
+pub fn load(typed: Option<&Path>, how: &LoadArguments) -> anyhow::Result<JanusModel> {
+    Chosen::typed(typed)?.load(how)
+}
+
+/// The model that an adapter says it is for; none: the tiny model.
+fn base_of(adapter: &Path) -> anyhow::Result<Option<ModelReference>> {
+    match Adapter::base_of(adapter)? {
+        Some(name) if name == TINY => Ok(None),
+        Some(name) => Ok(Some(ModelReference::parse(Path::new(&name))?)),
+        None => Err(Mistake::error(
+            format!(
+                "`{}` is an adapter that does not say what model it is for",
+                adapter.display()
+            ),
+            "give its base with `--model` and the adapter with `--adapter`",
+        )),
+    }
+}
+
+/// The device of a name.
+fn device(name: &str) -> anyhow::Result<Device> {
+    let number = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        other => (other.strip_prefix("cuda:")).and_then(|number| number.parse().ok()),
+    };
+    let Some(number) = number else {
+        return Err(Mistake::error(
+            format!("`--device` is `{name}`; expected cpu, cuda or cuda:N"),
+            "N counts the GPUs of this machine from 0",
+        ));
+    };
+    if !candle_core::utils::cuda_is_available() {
+        return Err(Mistake::error(
+            format!("`--device` is `{name}`, and this program was built without CUDA"),
+            "build it with `--features cuda`, or leave `--device` out",
+        ));
+    }
+    Device::new_cuda(number).map_err(|error| {
+        Mistake::error(
+            format!("`--device` is `{name}`, which cannot be used: {error}"),
+            "`nvidia-smi` lists the GPUs of this machine",
+        )
+    })
 }
 
 /// The guidance asked for, or the model's own.

@@ -127,11 +127,13 @@ pub(crate) struct Pair {
 /// An adapter on a model's linear layers, by module.
 pub struct Adapter {
     settings: LoraSettings,
+    /// The name or path of the model that it is for.
+    base: String,
     pairs: BTreeMap<String, Pair>,
 }
 
 impl Adapter {
-    /// An adapter that changes nothing yet on those of `modules` that the settings name: A uniform
+    /// An adapter for the model that is called `base` that changes nothing yet, on those of `modules` that the settings name: A uniform
     /// within ±1/√in, as PEFT has it, B zero. The numbers depend on the seed and the modules'
     /// order alone.
     ///
@@ -140,7 +142,7 @@ impl Adapter {
     pub fn new(
         modules: &BTreeMap<String, LinearShape>,
         settings: &LoraSettings,
-        seed: u64,
+        (base, seed): (&str, u64),
         device: &Device,
     ) -> Result<Adapter> {
         settings.check()?;
@@ -174,6 +176,7 @@ impl Adapter {
         }
         Ok(Adapter {
             settings: settings.clone(),
+            base: base.to_owned(),
             pairs,
         })
     }
@@ -181,6 +184,20 @@ impl Adapter {
     /// How it was made.
     pub fn settings(&self) -> &LoraSettings {
         &self.settings
+    }
+
+    /// Whether it changes nothing yet.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn is_blank(&self) -> Result<bool> {
+        for pair in self.pairs.values() {
+            let largest = pair.b.abs()?.max_all()?.to_scalar::<f32>()?;
+            if largest != 0.0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The adapted modules.

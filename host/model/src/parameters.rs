@@ -339,9 +339,10 @@ impl Parameters {
         Ok(())
     }
 
-    /// Saves the model in Hugging Face layout to the folder `to`: the weights as one safetensors
-    /// file, the configuration and tokenizer files as the base has them. The folder appears whole
-    /// or not at all; one of that name is replaced.
+    /// Saves the model to the folder `to`: in transformers' layout, with the weights as one
+    /// safetensors file and the configuration and tokenizer files as the base has them; or, where
+    /// an adapter is what is trained, the adapter in PEFT's. The folder appears whole or not at
+    /// all; one of that name is replaced.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -365,6 +366,9 @@ impl Parameters {
 
     fn write_files(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io("write", folder))?;
+        if let Some(adapter) = &self.adapter {
+            return adapter.write(folder, Naming::HuggingFace);
+        }
         for file in CARRIED_FILES {
             if let Some(bytes) = self.source.read(file)? {
                 let path = folder.join(file);

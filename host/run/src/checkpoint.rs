@@ -10,11 +10,11 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor, safetensors};
 use sc_core::history::PromptHistory;
 use sc_core::metrics::RoundMetrics;
 use sc_core::plan::Sampling;
-use sc_model::UnifiedModel;
+use sc_model::{Adapter, UnifiedModel};
 use sc_strategy::record::RoundInputs;
 use sc_train::{AdamWState, Reference};
 use serde::{Deserialize, Serialize};
@@ -350,9 +350,16 @@ pub(crate) fn exists(store: &RunStore) -> bool {
 /// The digest of a model's weights, to know it again.
 pub(crate) fn digest(model: &dyn UnifiedModel) -> Result<String, RunError> {
     let mut hasher = Sha256::new();
-    for (name, _, var) in model.parameters().iter() {
+    let parameters = model.parameters();
+    let weights = parameters
+        .iter()
+        .map(|(name, _, var)| (name.to_owned(), var));
+    let adapter = parameters.adapter().into_iter().flat_map(Adapter::iter);
+    for (name, var) in weights.chain(adapter) {
         hasher.update(name.as_bytes());
-        for value in var.as_detached_tensor().flatten_all()?.to_vec1::<f32>()? {
+        // In f32 all dtypes that weights are held in keep their values.
+        let values = var.as_detached_tensor().to_dtype(DType::F32)?;
+        for value in values.flatten_all()?.to_vec1::<f32>()? {
             hasher.update(value.to_le_bytes());
         }
     }

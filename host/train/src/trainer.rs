@@ -100,6 +100,12 @@ pub fn generation_path(parameters: &Parameters) -> Vec<(String, Var)> {
         "model.generation_aligner.",
         "model.generation_head.",
     ];
+    if let Some(adapter) = parameters.adapter() {
+        return adapter
+            .iter()
+            .map(|(name, var)| (name, var.clone()))
+            .collect();
+    }
     parameters
         .iter()
         .filter(|(name, _, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))

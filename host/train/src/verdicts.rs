@@ -10,12 +10,17 @@ use crate::error::TrainError;
 use crate::schedule::Schedule;
 use crate::trainer::StepReport;
 
-/// The weights that drawing and judging share: blocks and final norm of the language model, by name.
+/// The weights that drawing and judging share, by name: blocks and final norm of the language model,
+/// or an adapter's matrices on these.
 pub fn shared_path(parameters: &Parameters) -> Vec<(String, Var)> {
     const PREFIXES: [&str; 2] = ["model.language_model.layers.", "model.language_model.norm."];
-    parameters
-        .iter()
-        .filter(|(name, _, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    let shared = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    if let Some(adapter) = parameters.adapter() {
+        let matrices = adapter.iter().filter(|(name, _)| shared(name));
+        return matrices.map(|(name, var)| (name, var.clone())).collect();
+    }
+    let weights = parameters.iter().filter(|(name, _, _)| shared(name));
+    weights
         .map(|(name, _, var)| (name.to_owned(), var.clone()))
         .collect()
 }

@@ -69,7 +69,7 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
             "make the folder first, or name another",
         ));
     }
-    let model = model_choice::load(arguments.basics.model.as_deref())?;
+    let model = model_choice::load(arguments.basics.model.as_deref(), &arguments.basics.load)?;
     let sampling = Sampling {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()

@@ -12,7 +12,7 @@ use crate::{model_choice, report};
 const EXPECTED: &str = "expected.safetensors";
 
 pub fn info(arguments: &InfoArguments) -> anyhow::Result<ExitCode> {
-    let model = model_choice::load(arguments.model.as_deref())?;
+    let model = model_choice::load(arguments.model.as_deref(), &arguments.load)?;
     let info = sc_model::info::info(&model);
     if arguments.json {
         report::json_line(&info)?;
@@ -28,7 +28,7 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         ModelReference::Folder(folder) => Some(folder.join(EXPECTED)),
         ModelReference::Hub(_) => None,
     };
-    let of_adapter = (arguments.adapter.as_ref()).map(|folder| folder.join(EXPECTED));
+    let of_adapter = (arguments.load.adapter.as_ref()).map(|folder| folder.join(EXPECTED));
     let given = arguments.expected.clone();
     let Some(expected) = given.or(of_adapter).or_else(|| own.clone()) else {
         return Err(Mistake::error(
@@ -39,11 +39,7 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
             "`--expected FILE` names the values of a reference implementation",
         ));
     };
-    let model = Chosen::of(Some(reference))?.load()?;
-    let model = match &arguments.adapter {
-        Some(folder) => model.with_adapter(folder)?,
-        None => model,
-    };
+    let model = Chosen::of(Some(reference))?.load(&arguments.load)?;
     let inputs = own.filter(|file| file.is_file());
     let verification = sc_model::verify::verify(&model, &expected, inputs.as_deref())?;
     if arguments.json {

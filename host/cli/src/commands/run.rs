@@ -14,7 +14,7 @@ use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{Runtime, StrategySet};
 use sc_world::PICTURE_SIZE;
 
-use crate::args::RunArguments;
+use crate::args::{RunArguments, Train};
 use crate::config::Configuration;
 use crate::failure::Mistake;
 use crate::model_choice::Chosen;
@@ -33,7 +33,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let runtime = Runtime::new(configuration.limits)?;
     let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let chosen = Chosen::of(configuration.model.take())?;
-    let model = chosen.load()?;
+    let model = to_train(chosen.load(&configuration.load)?, &chosen, &configuration)?;
     configuration.model = chosen.reference;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;
@@ -130,6 +130,40 @@ fn check_rounds(done: u32, finished: bool, settings: &RunSettings) -> anyhow::Re
         ),
         format!("`--rounds {}` lets it go on", done + 1),
     ))
+}
+
+/// The model with the adapter that is to be trained, if one is.
+fn to_train(
+    model: JanusModel,
+    chosen: &Chosen,
+    configuration: &Configuration,
+) -> anyhow::Result<JanusModel> {
+    match (configuration.train, model.parameters().adapter()) {
+        (Train::Full, None) => Ok(model),
+        (Train::Full, Some(_)) => Err(Mistake::error(
+            "the model has an adapter, and `--train` is full; expected lora",
+            "`--train lora` goes on training the adapter; `sc-host model export` merges it into its \
+             base",
+        )),
+        (Train::Lora, None) => {
+            let base = match &chosen.reference {
+                Some(reference) => reference.recorded(),
+                None => model_choice::TINY.to_owned(),
+            };
+            let seed = configuration.settings.seed;
+            Ok(model.with_new_adapter(&configuration.lora, &base, seed)?)
+        }
+        (Train::Lora, Some(adapter)) => {
+            if configuration.settings.interpolate.is_some() && !adapter.is_blank()? {
+                return Err(Mistake::error(
+                    "`--interpolate` is given with an adapter that is trained already; expected a \
+                     new one",
+                    "merge the adapter into its base with `sc-host model export` first",
+                ));
+            }
+            Ok(model)
+        }
+    }
 }
 
 /// Refuses what does not go with the tiny world.

@@ -53,7 +53,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
             "`--images-per-prompt` times the number of prompts is what is drawn",
         ));
     }
-    let model = model_choice::load(arguments.basics.model.as_deref())?;
+    let model = model_choice::load(arguments.basics.model.as_deref(), &arguments.basics.load)?;
     let judge = arguments.judge.of(&world, &model)?;
     let sampling = Sampling {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,

@@ -308,16 +308,17 @@ impl Adapter {
                 dropout: config.lora_dropout,
                 targets: targets.unwrap_or_else(|| LoraSettings::default().targets),
             },
+            base: config.base_model_name_or_path.unwrap_or_default(),
             pairs,
         })
     }
 
-    /// Writes the adapter in PEFT's layout into the folder, which must be there; `base` is the name
-    /// or path of the model that it is for, whose modules it calls as `naming` does.
+    /// Writes the adapter in PEFT's layout into the folder, which must be there, with modules called
+    /// as `naming` does.
     ///
     /// # Errors
     /// When a file cannot be written, or the authors have no such module by itself.
-    pub fn write(&self, folder: &Path, base: &str, naming: Naming) -> Result<()> {
+    pub fn write(&self, folder: &Path, naming: Naming) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for (module, pair) in &self.pairs {
             let (name, third) = naming.module(module);
@@ -364,7 +365,7 @@ impl Adapter {
                 "base_model_class": "JanusForConditionalGeneration",
                 "parent_library": "transformers.models.janus.modeling_janus",
             },
-            "base_model_name_or_path": base,
+            "base_model_name_or_path": self.base,
             "r": rank,
             "lora_alpha": alpha,
             "use_rslora": rslora,

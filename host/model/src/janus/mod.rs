@@ -149,14 +149,19 @@ impl JanusModel {
         Ok(Network::inventory(config)?.linears())
     }
 
-    /// Puts a new adapter on the model: it changes nothing until it is trained, and is from then on
-    /// all that is.
+    /// Puts a new adapter on the model, which is called `base`: it changes nothing until it is
+    /// trained, and is from then on all that is.
     ///
     /// # Errors
     /// When a setting is out of its range, names no module, or the device fails.
-    pub fn with_new_adapter(self, settings: &LoraSettings, seed: u64) -> Result<JanusModel> {
+    pub fn with_new_adapter(
+        self,
+        settings: &LoraSettings,
+        base: &str,
+        seed: u64,
+    ) -> Result<JanusModel> {
         let linears = JanusModel::linear_layers(&self.config)?;
-        let adapter = Adapter::new(&linears, settings, seed, &self.device)?;
+        let adapter = Adapter::new(&linears, settings, (base, seed), &self.device)?;
         Ok(self.adapted(adapter))
     }
 

@@ -46,9 +46,7 @@ fn a_written_adapter_is_the_same_under_both_namings() {
     assert_eq!(adapter.modules().count(), 21);
     for naming in [Naming::HuggingFace, Naming::Original] {
         let place = tempfile::tempdir().expect("a temporary folder");
-        adapter
-            .write(place.path(), "janus-a", naming)
-            .expect("is written");
+        adapter.write(place.path(), naming).expect("is written");
         let base = Adapter::base_of(place.path()).expect("is read");
         assert_eq!(base.as_deref(), Some("janus-a"));
         let again = adapted(place.path()).expect("fits");
@@ -83,7 +81,7 @@ fn a_new_adapter_changes_nothing_and_alone_is_trained() {
         };
         for kernels in 0..3 {
             let model = load(&fixture("janus-a"))
-                .with_new_adapter(&settings, 5)
+                .with_new_adapter(&settings, "janus-a", 5)
                 .expect("fits");
             let model = match kernels {
                 0 => model,
@@ -229,7 +227,7 @@ fn settings_out_of_range_are_named() {
     for (change, named) in cases {
         let mut settings = LoraSettings::default();
         change(&mut settings);
-        let model = load(&fixture("janus-a")).with_new_adapter(&settings, 0);
+        let model = load(&fixture("janus-a")).with_new_adapter(&settings, "janus-a", 0);
         let message = model.err().expect("is refused").to_string();
         assert!(message.contains(named), "{message}");
     }

@@ -34,9 +34,8 @@ fn stored(store: impl Fn(&Path, &BTreeMap<String, Tensor>)) -> tempfile::TempDir
         )
         .expect("is copied");
     }
-    let pickled = candle_core::pickle::read_all(
-        fixture("janus-a-original").join("pytorch_model.bin"),
-    );
+    let pickled =
+        candle_core::pickle::read_all(fixture("janus-a-original").join("pytorch_model.bin"));
     let tensors: BTreeMap<String, Tensor> = pickled.expect("is read").into_iter().collect();
     store(place.path(), &tensors);
     place
@@ -131,7 +130,11 @@ fn a_configuration_of_the_authors_that_cannot_be_followed_is_named() {
                 let params = json["vision_config"]["params"].as_object_mut();
                 params.expect("an object").remove("heads");
             },
-            &["vision_config.params.heads", "missing", "siglip_large_patch16_384"],
+            &[
+                "vision_config.params.heads",
+                "missing",
+                "siglip_large_patch16_384",
+            ],
         ),
         (
             |json| json["language_config"]["num_attention_heads"] = 7.into(),

@@ -140,8 +140,14 @@ impl Run<'_> {
         part: f64,
     ) -> Result<(), RunError> {
         let mut between = BTreeMap::new();
+        let of_adapter = self.model.parameters().adapter().is_some();
         for (name, var) in generation_path(self.model.parameters()) {
-            if let Some(from) = from.get(&name) {
+            if of_adapter {
+                // B·A goes back to nothing, where a new adapter begins, as B does.
+                if name.ends_with("lora_B.weight") {
+                    between.insert(name, (var.as_detached_tensor() * part)?);
+                }
+            } else if let Some(from) = from.get(&name) {
                 let way = (var.as_detached_tensor() - from)?;
                 between.insert(name, (from + (way * part)?)?);
             }

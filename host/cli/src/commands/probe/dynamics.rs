@@ -12,7 +12,7 @@ use sc_run::task::TinyWorld;
 use serde::Serialize;
 
 use super::plot::{Series, bars};
-use crate::args::{DynamicsArguments, RunArguments};
+use crate::args::{DynamicsArguments, LoadArguments, RunArguments};
 use crate::config::Configuration;
 use crate::failure::Mistake;
 use crate::model_choice::{self, Chosen};
@@ -108,14 +108,22 @@ fn models(arguments: &DynamicsArguments) -> anyhow::Result<(RunSettings, Vec<Nam
     };
     let mut configuration = Configuration::resolve(&typed)?;
     let chosen = Chosen::of(configuration.model.take())?;
-    let base = chosen.load()?;
+    let base = chosen.load(&configuration.load)?;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&base, configuration.guidance)?;
     let mut models = vec![(chosen.name(), base)];
     if let Some(run) = &arguments.run {
         let after = ModelReference::Folder(run.join("model"));
+        // What the run kept has an adapter of its own in it, or in its weights.
+        let after_load = LoadArguments {
+            adapter: None,
+            ..configuration.load.clone()
+        };
         models[0].0.push_str(", before");
-        models.push(("the run's, after".into(), Chosen::of(Some(after))?.load()?));
+        models.push((
+            "the run's, after".into(),
+            Chosen::of(Some(after))?.load(&after_load)?,
+        ));
     }
     Ok((configuration.settings, models))
 }

@@ -129,7 +129,7 @@ fn pictures(arguments: &LabelArguments, out: &Path) -> anyhow::Result<Vec<Asked>
         ..RunArguments::default()
     };
     let configuration = Configuration::resolve(&typed)?;
-    let model = Chosen::of(configuration.model)?.load()?;
+    let model = Chosen::of(configuration.model)?.load(&configuration.load)?;
     let images = fixed::read(&arguments.run)?;
     let labelled: Vec<PathBuf> = probe_set::rows(out)?
         .into_iter()

@@ -42,7 +42,7 @@ struct AtGuidance {
 pub fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let n = evaluated(arguments.evaluate)?;
     let chosen = Chosen::typed(arguments.basics.model.as_deref())?;
-    let model = chosen.load()?;
+    let model = chosen.load(&arguments.basics.load)?;
     let asked: Vec<Option<f64>> = match &arguments.guidance[..] {
         [] => vec![None],
         given => given.iter().copied().map(Some).collect(),
