@@ -18,9 +18,11 @@ use half::{HalfWeight, Kernel, product_by, product_with_transposed_by as transpo
 // The kernels, compiled as they are into the library, which keeps them to itself.
 #[path = "../src/kernels/gemm.rs"]
 #[expect(dead_code, reason = "the library uses more of it")]
+#[cfg_attr(test, expect(unused_imports, reason = "no harness, no tests"))]
 mod gemm;
 #[path = "../src/kernels/half/mod.rs"]
 #[expect(dead_code, reason = "the bench names its kernels")]
+#[cfg_attr(test, expect(unused_imports, reason = "no harness, no tests"))]
 mod half;
 #[path = "../src/kernels/pool.rs"]
 mod pool;

@@ -9,6 +9,8 @@ use super::pack::{LINE, Line, SIDE, row_pairs};
 /// Rows of the weight, and at most of the input, whose sums are in registers together.
 const GROUP: usize = 4;
 const MOST_X: usize = 6;
+/// Groups of the input's rows that the weight waits for in the innermost cache.
+const FEW_GROUPS: usize = 5;
 /// Lines of the inner dimension after which lanes are summed up: so much of a few rows stays in
 /// the innermost cache.
 const LENGTH: usize = 32;
@@ -73,25 +75,57 @@ impl Product<'_> {
     /// The processor must have the features and the slices the sizes.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
     unsafe fn compute(&self, block: &mut Block) {
-        let m = block.rows;
-        let groups = m.div_ceil(MOST_X);
-        for start in (0..self.across).step_by(LENGTH) {
-            for row in self.rows.clone().step_by(GROUP) {
-                // Nearly equal groups: the last one is no narrower than it must be.
-                for group in 0..groups {
-                    let [first, end] = [group * m / groups, (group + 1) * m / groups];
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        match end - first {
-                            1 => self.tile::<1>(block, start, row, first),
-                            2 => self.tile::<2>(block, start, row, first),
-                            3 => self.tile::<3>(block, start, row, first),
-                            4 => self.tile::<4>(block, start, row, first),
-                            5 => self.tile::<5>(block, start, row, first),
-                            _ => self.tile::<MOST_X>(block, start, row, first),
+        let groups = block.rows.div_ceil(MOST_X);
+        let rows = || self.rows.clone().step_by(GROUP);
+        let starts = || (0..self.across).step_by(LENGTH);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if groups <= FEW_GROUPS {
+                // The weight goes by row after row, as it stands in memory.
+                for row in rows() {
+                    for start in starts() {
+                        for group in 0..groups {
+                            self.group(block, start, row, group, groups);
                         }
                     }
                 }
+            } else {
+                // A part of the weight's rows stays in the cache for all of x.
+                for start in starts() {
+                    for group in 0..groups {
+                        for row in rows() {
+                            self.group(block, start, row, group, groups);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of x's `groups`: nearly equal ones, so that the last is no narrower than it must be.
+    ///
+    /// # Safety
+    /// As for the whole.
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+    #[inline]
+    unsafe fn group(
+        &self,
+        block: &mut Block,
+        start: usize,
+        row: usize,
+        group: usize,
+        groups: usize,
+    ) {
+        let [first, end] = [group, group + 1].map(|group| group * block.rows / groups);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match end - first {
+                1 => self.tile::<1>(block, start, row, first),
+                2 => self.tile::<2>(block, start, row, first),
+                3 => self.tile::<3>(block, start, row, first),
+                4 => self.tile::<4>(block, start, row, first),
+                5 => self.tile::<5>(block, start, row, first),
+                _ => self.tile::<MOST_X>(block, start, row, first),
             }
         }
     }
@@ -132,6 +166,14 @@ impl Product<'_> {
                 }
             };
             for k in start..whole {
+                if first == 0 {
+                    // The next rows: the processor's own prefetching ends at a page, as long as a
+                    // row. What lies beyond the weight is merely not found.
+                    for row in weights {
+                        let next = row.wrapping_add(GROUP * self.inner + k * LINE);
+                        _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                    }
+                }
                 step(
                     k,
                     weights.map(|row| _mm512_loadu_si512(row.add(k * LINE).cast())),

@@ -11,10 +11,12 @@ use super::{Block, pack};
 const GROUP: usize = 4;
 /// Values of a row that are widened together.
 const LENGTH: usize = 1024;
+/// Rows of x for which the weight's are widened once: so many stay in the cache.
+const MOST_X: usize = 32;
 /// Rows of the weight that are widened together for the transposed product.
 const DEPTH: usize = 128;
 /// Sums that run side by side.
-const LANES: usize = 16;
+const LANES: usize = 8;
 
 vectorised! {
     fn round_all(values: &mut [f32]) {
@@ -63,10 +65,13 @@ pub(super) fn product<const BF16: bool>(
     block: &mut Block,
 ) {
     let weight = &weight[rows.start * inner..rows.end * inner];
-    if BF16 {
-        product_bf16(x, weight, inner, &mut block.values, block.width);
-    } else {
-        product_f16(x, weight, inner, &mut block.values, block.width);
+    let parts = block.values.chunks_mut(MOST_X * block.width);
+    for (x, y) in x.chunks(MOST_X * inner).zip(parts) {
+        if BF16 {
+            product_bf16(x, weight, inner, y, block.width);
+        } else {
+            product_f16(x, weight, inner, y, block.width);
+        }
     }
 }
 
@@ -119,35 +124,48 @@ fn dots<const BF16: bool>(x: &[f32], weight: &[u16], inner: usize, y: &mut [f32]
 /// The dot products of rows of equal length.
 #[inline(always)]
 fn tile<const X: usize>(weights: [&[f32]; GROUP], x: [&[f32]; X]) -> [[f32; GROUP]; X] {
-    let mut lanes = [[[0.0_f32; LANES]; GROUP]; X];
     let length = x[0].len();
     let whole = length / LANES;
-    let chunks = weights.map(|row| &row.as_chunks::<LANES>().0[..whole]);
-    let x_chunks = x.map(|row| &row.as_chunks::<LANES>().0[..whole]);
+    let weight_chunks = weights.map(|row| &row.as_chunks().0[..whole]);
+    let x_chunks = x.map(|row| &row.as_chunks().0[..whole]);
+    let mut lanes = [[[0.0; LANES]; GROUP]; X];
     for k in 0..whole {
-        for (lanes, x) in lanes.iter_mut().zip(x_chunks) {
-            for (lanes, weights) in lanes.iter_mut().zip(chunks) {
-                for lane in 0..LANES {
-                    lanes[lane] = weights[k][lane].mul_add(x[k][lane], lanes[lane]);
-                }
+        // Indices, not iterators: the compiler then keeps the sums in registers.
+        for i in 0..X {
+            for j in 0..GROUP {
+                lanes[i][j] = multiply_add(&weight_chunks[j][k], &x_chunks[i][k], lanes[i][j]);
             }
         }
     }
     let mut sums = [[0.0; GROUP]; X];
-    for ((sums, lanes), x) in sums.iter_mut().zip(&mut lanes).zip(x) {
-        for ((sum, lanes), weights) in sums.iter_mut().zip(lanes).zip(weights) {
-            for half in [8, 4, 2, 1] {
-                for lane in 0..half {
-                    lanes[lane] += lanes[lane + half];
-                }
-            }
-            *sum = lanes[0];
+    for i in 0..X {
+        for j in 0..GROUP {
+            let mut sum = total(lanes[i][j]);
             for k in whole * LANES..length {
-                *sum = weights[k].mul_add(x[k], *sum);
+                sum = weights[j][k].mul_add(x[i][k], sum);
             }
+            sums[i][j] = sum;
         }
     }
     sums
+}
+
+#[inline(always)]
+fn multiply_add(a: &[f32; LANES], b: &[f32; LANES], mut c: [f32; LANES]) -> [f32; LANES] {
+    for lane in 0..LANES {
+        c[lane] = a[lane].mul_add(b[lane], c[lane]);
+    }
+    c
+}
+
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    for half in [4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0]
 }
 
 /// dy·W for some columns of the weight, and of the block.

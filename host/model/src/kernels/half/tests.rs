@@ -20,13 +20,19 @@ enum Format {
     F16,
 }
 
+/// A weight in the middle of NaNs, which show when anything beyond its ends is read and used.
 struct Weight {
     bf16: Vec<bf16>,
     f16: Vec<f16>,
 }
 
+/// NaNs at each end.
+const MARGIN: usize = 64;
+
 impl Weight {
     fn new(values: &[f32]) -> Weight {
+        let margin = [f32::NAN; MARGIN];
+        let values = [&margin, values, &margin].concat();
         Weight {
             bf16: values.iter().map(|x| bf16::from_f32(*x)).collect(),
             f16: values.iter().map(|x| f16::from_f32(*x)).collect(),
@@ -35,15 +41,15 @@ impl Weight {
 
     fn of(&self, format: Format) -> HalfWeight<'_> {
         match format {
-            Format::BF16 => HalfWeight::BF16(&self.bf16),
-            Format::F16 => HalfWeight::F16(&self.f16),
+            Format::BF16 => HalfWeight::BF16(&self.bf16[MARGIN..self.bf16.len() - MARGIN]),
+            Format::F16 => HalfWeight::F16(&self.f16[MARGIN..self.f16.len() - MARGIN]),
         }
     }
 
     fn value(&self, format: Format, at: usize) -> f64 {
         match format {
-            Format::BF16 => self.bf16[at].to_f64(),
-            Format::F16 => self.f16[at].to_f64(),
+            Format::BF16 => self.bf16[MARGIN + at].to_f64(),
+            Format::F16 => self.f16[MARGIN + at].to_f64(),
         }
     }
 }
@@ -155,7 +161,8 @@ proptest! {
                 let (of_y, of_x) = (row * outputs..(row + 1) * outputs, row * inner..(row + 1) * inner);
                 let alone = both(&x[of_x.clone()], &dy[of_y.clone()]);
                 prop_assert_eq!((&y[of_y], &dx[of_x]), (&alone.0[..], &alone.1[..]));
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+                let pool = pool.map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert_eq!(pool.install(|| both(&x, &dy)), (y, dx));
             }
         }
@@ -164,7 +171,7 @@ proptest! {
 
 /// Sizes at which the inner dimension is cut into blocks, and the input into several.
 #[test]
-fn products_of_many_terms_equal_their_definitions() {
+fn products_of_many_terms_equal_their_definitions() -> Result<(), String> {
     for kernel in kernels() {
         for format in [Format::BF16, Format::F16] {
             for sizes in [
@@ -173,10 +180,11 @@ fn products_of_many_terms_equal_their_definitions() {
                 [270, 66, 2_080],
                 [5, 1_300, 40],
             ] {
-                check(kernel, format, sizes, 7).unwrap();
+                check(kernel, format, sizes, 7)?;
             }
         }
     }
+    Ok(())
 }
 
 /// A row's result at a size where the inner dimension is cut for many rows only.
@@ -266,4 +274,11 @@ fn a_weight_of_another_width_is_refused() {
 fn a_result_of_another_size_is_refused() {
     let weight = Weight::new(&[1.0; 6]);
     product(&[1.0; 3], weight.of(Format::BF16), 3, &mut [0.0; 3]);
+}
+
+#[test]
+#[should_panic(expected = "2 rows of 2 values")]
+fn a_gradient_of_another_size_is_refused() {
+    let weight = Weight::new(&[1.0; 6]);
+    product_with_transposed(&[1.0; 3], weight.of(Format::BF16), 3, &mut [0.0; 6]);
 }
