@@ -1,7 +1,9 @@
 //! Differentiable operations out of plain candle operations: right on every device and dtype.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::{log_softmax, softmax};
+
+use crate::kernels::half;
 
 /// x·Wᵀ + b over the last dimension in f32; `weight` is [out, in] as checkpoints store it, and what
 /// it is multiplied with is rounded to its dtype.
@@ -16,6 +18,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     let held = weight.dtype();
     let y = if held == x.dtype() {
         x.matmul(&weight.t()?)?
+    } else if x.device().is_cpu() && x.dtype() == DType::F32 && half::is_half(held) {
+        half::linear(&x, weight)?
     } else {
         x.to_dtype(held)?
             .matmul(&weight.t()?)?
