@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod failure;
 mod model_choice;
+mod new_file;
 mod prompts;
 mod report;
 mod terminal;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             commands::strategy::new::new(&arguments)
         }
         Command::Probe(command) => commands::probe::probe(&command),
+        Command::Debug(command) => commands::debug::debug(&command),
         Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),

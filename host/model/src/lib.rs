@@ -10,6 +10,7 @@
 
 mod config;
 mod error;
+pub mod image;
 pub mod info;
 mod janus;
 mod kernels;

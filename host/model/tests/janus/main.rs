@@ -5,6 +5,7 @@ mod checkpoint;
 mod common;
 mod gradients;
 mod hostile;
+mod images;
 mod reference;
 mod siglip;
 mod tiny_world;
