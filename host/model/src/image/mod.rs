@@ -1,8 +1,9 @@
 //! Image files as a Janus sees them: decoded, fitted into a square, and as planes of numbers.
 //!
 //! Every step follows what the authors' processor does with Pillow, since the eye was trained on
-//! its bytes. PNG and WebP files give those bytes exactly; the decoder for JPEG rounds otherwise
-//! than Pillow's does, by at most 4 of 255.
+//! its bytes. PNG and WebP files give those bytes exactly. JPEG does not say how decoders round and
+//! enlarge the planes of colour: ours is off by up to 4 of 255, and by more where colours that are
+//! stored at half the width meet the right or lower edge.
 
 mod decode;
 mod error;

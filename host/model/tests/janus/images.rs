@@ -92,9 +92,7 @@ fn planes_are_normalised_channel_by_channel() {
 
 /// Why a file of these bytes is not taken; the message must name it, and come with a hint.
 fn refused(bytes: &[u8]) -> ImageFileError {
-    let error = Pixels::decode(bytes, Path::new("some/file.png"))
-        .err()
-        .expect("is refused");
+    let error = Pixels::decode(bytes, Path::new("some/file.png")).expect_err("is refused");
     assert!(error.to_string().contains("`some/file.png`"), "{error}");
     assert!(error.hint().is_some());
     match error {
@@ -143,7 +141,7 @@ fn files_out_of_bounds_are_refused_by_their_size() {
     let file = fs::File::create(&path).expect("is made");
     // Nothing is written: the file has a hole.
     file.set_len((128 << 20) + 1).expect("has a length");
-    let message = Pixels::read(&path).err().expect("is refused").to_string();
+    let message = Pixels::read(&path).expect_err("is refused").to_string();
     for part in ["large.png", "134217729", "134217728"] {
         assert!(message.contains(part), "{message}");
     }
@@ -151,7 +149,7 @@ fn files_out_of_bounds_are_refused_by_their_size() {
         (folder.path().join("none.png"), "none.png"),
         (folder.path().into(), "a directory"),
     ] {
-        let message = Pixels::read(&path).err().expect("is refused").to_string();
+        let message = Pixels::read(&path).expect_err("is refused").to_string();
         assert!(message.contains(part), "{message}");
     }
 }
@@ -203,7 +201,7 @@ fn files_that_are_cut_are_refused() {
 fn sides_of_squares_are_bounded() {
     let image = Pixels::new(1, 1, vec![1, 2, 3]).expect("a pixel");
     for side in [0, 13, 4097, usize::MAX] {
-        let error = image.square(side).err().expect("is refused");
+        let error = image.square(side).expect_err("is refused");
         assert!(
             error.to_string().contains(&format!("`side` is {side}")),
             "{error}"
