@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_options;
 mod commands;
+mod debug;
 mod decisions;
 mod effect;
 mod hub;

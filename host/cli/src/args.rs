@@ -1,5 +1,6 @@
 //! What may be typed. What it means is worked out, and checked, by the commands.
 
+mod debug;
 mod method;
 mod model;
 mod probe;
@@ -12,6 +13,7 @@ use sc_run::RunError;
 use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
+pub use self::debug::{DebugCommand, PreprocessArguments};
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
@@ -60,6 +62,9 @@ pub enum Command {
     /// The tiny world that the tiny model lives in.
     #[command(subcommand)]
     World(WorldCommand),
+    /// Single steps of the program, to hold them against other implementations.
+    #[command(subcommand)]
+    Debug(DebugCommand),
 }
 
 #[derive(Debug, Subcommand)]

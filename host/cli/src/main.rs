@@ -7,6 +7,7 @@ mod failure;
 mod hub;
 mod model_choice;
 mod model_reference;
+mod new_file;
 mod prompts;
 mod report;
 mod terminal;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             commands::strategy::new::new(&arguments)
         }
         Command::Probe(command) => commands::probe::probe(&command),
+        Command::Debug(command) => commands::debug::debug(&command),
         Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),

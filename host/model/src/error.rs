@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use sc_core::text::is_unseen;
 use thiserror::Error;
 
+use crate::image::ImageFileError;
+
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -210,6 +212,9 @@ pub enum Error {
         /// What would do.
         expected: String,
     },
+    /// An image file is not taken.
+    #[error(transparent)]
+    Image(#[from] ImageFileError),
     /// candle failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
@@ -305,6 +310,7 @@ impl Error {
                 "prompts and questions are plain words; leave the token out".into()
             }
             Error::Argument { .. } => "give a value that the model can work with".into(),
+            Error::Image(error) => error.hint().into(),
             Error::Tensor(_) => {
                 "the device may be out of memory: free some, or use a smaller model".into()
             }

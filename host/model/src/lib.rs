@@ -12,6 +12,7 @@ mod adapter;
 mod checkpoint;
 mod config;
 mod error;
+pub mod image;
 pub mod info;
 mod janus;
 mod kernels;

@@ -1,11 +1,8 @@
 //! `sc-host draw`: images on a sheet, each with its prompt and the model's own verdict.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use sc_core::candidate::Verdict;
 use sc_core::plan::Sampling;
 use sc_core::prompt::Prompt;
@@ -18,7 +15,7 @@ use serde::Serialize;
 
 use crate::args::DrawArguments;
 use crate::failure::Mistake;
-use crate::{model_choice, prompts, report, watch};
+use crate::{model_choice, new_file, prompts, report, watch};
 
 /// Most images on a sheet: more are no help to the eye.
 const MOST_IMAGES: usize = 1000;
@@ -49,26 +46,8 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
             "`--images-per-prompt` times the number of prompts is what goes on the sheet",
         ));
     }
-    if arguments.out.exists() {
-        return Err(Mistake::error(
-            format!("`--out {}` is there already", arguments.out.display()),
-            "give another name, or move it away",
-        ));
-    }
-    let folder = match arguments.out.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        return Err(Mistake::error(
-            format!(
-                "`--out {}`: there is no folder `{}`",
-                arguments.out.display(),
-                folder.display()
-            ),
-            "make the folder first, or name another",
-        ));
-    }
+    let given = format!("--out {}", arguments.out.display());
+    new_file::check(&given, &arguments.out)?;
     let model = model_choice::load(arguments.basics.model.as_deref(), &arguments.basics.load)?;
     let sampling = Sampling {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
@@ -100,7 +79,7 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
         },
     )?;
     bar.finish_and_clear();
-    write_new(&arguments.out, &sheet(&shown)?)?;
+    new_file::write(&arguments.out, &sheet(&shown)?)?;
     let drawn = Sheet {
         out: arguments.out.display().to_string(),
         seed: arguments.basics.seed,
@@ -144,13 +123,4 @@ fn asked_for(given: &[String]) -> anyhow::Result<Vec<Prompt>> {
         prompt.id = id;
     }
     Ok(all)
-}
-
-fn write_new(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(file)
-        .and_then(|mut file| file.write_all(bytes))
-        .with_context(|| format!("cannot write `{}`", file.display()))
 }

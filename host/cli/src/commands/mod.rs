@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod compare;
+pub mod debug;
 pub mod draw;
 pub mod loss;
 pub mod model;

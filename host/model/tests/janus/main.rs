@@ -6,6 +6,7 @@ mod checkpoint;
 mod common;
 mod gradients;
 mod hostile;
+mod images;
 mod layouts;
 mod reference;
 mod siglip;
