@@ -14,6 +14,8 @@ mod avx512;
 mod operation;
 mod pack;
 mod portable;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles;
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -71,7 +73,7 @@ impl Kernel {
     pub(crate) fn available(self) -> bool {
         match self {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Kernel::Amx => amx::available(),
+            Kernel::Amx => tiles::available(),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => avx512::available(),
             Kernel::Portable => true,
