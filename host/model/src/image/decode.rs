@@ -20,8 +20,8 @@ use image::{
 };
 
 use super::{CHANNELS, ImageFileError, Pixels};
+use crate::checkpoint::source::regular_file;
 use crate::error::{Error, Result};
-use crate::source::regular_file;
 
 /// Most bytes of a file.
 const MOST_BYTES: u64 = 128 << 20;
