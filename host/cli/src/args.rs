@@ -152,9 +152,13 @@ pub struct RunArguments {
     pub method: MethodArguments,
     #[command(flatten)]
     pub guidance: Guidance,
-    /// Prompts that a round draws for [default: 600].
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub prompts: Option<u32>,
+    /// How many prompts a round draws for, or the file with the prompts to train on and to measure
+    /// by (a fifth of them is held out); may be given once each [default: 600, of the tiny world].
+    #[arg(long, value_name = "N|FILE", allow_negative_numbers = true)]
+    pub prompts: Vec<String>,
+    /// Prompts to measure by; those of `--prompts FILE` are then all trained on.
+    #[arg(long, value_name = "FILE")]
+    pub eval_prompts: Option<PathBuf>,
     /// Images a prompt [default: 5].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub images_per_prompt: Option<u32>,
@@ -195,6 +199,27 @@ impl RunArguments {
         self.config.clone().or(of_run)
     }
 
+    /// How many prompts a round draws for, where `--prompts` is a number.
+    fn prompts_per_round(&self) -> Option<u32> {
+        let numbers = self.prompts.iter().rev();
+        numbers.flat_map(|given| given.parse().ok()).next()
+    }
+
+    /// The file that `--prompts` names, where it is none.
+    pub fn prompt_file(&self) -> Option<PathBuf> {
+        let files = self.prompts.iter().rev();
+        let mut files = files.filter(|given| given.parse::<i64>().is_err());
+        files.next().map(PathBuf::from)
+    }
+
+    /// A number of prompts that is none that could be drawn for.
+    pub fn wrong_prompt_count(&self) -> Option<&str> {
+        let numbers = self.prompts.iter().map(String::as_str);
+        numbers
+            .filter(|given| given.parse::<i64>().is_ok())
+            .find(|given| given.parse::<u32>().is_err())
+    }
+
     /// Puts what was typed in the place of what the settings hold.
     ///
     /// # Errors
@@ -209,7 +234,7 @@ impl RunArguments {
         }
         let numbers = [
             (&mut settings.rounds, self.rounds),
-            (&mut settings.prompts_per_round, self.prompts),
+            (&mut settings.prompts_per_round, self.prompts_per_round()),
             (&mut settings.images_per_prompt, self.images_per_prompt),
             (&mut settings.epochs, self.epochs),
         ];
@@ -405,7 +430,10 @@ mod tests {
         let settings = RunSettings::defaults(Objective::Sft, Scheme::Online, 5000);
         for (option, default) in [
             ("rounds", settings.rounds.to_string()),
-            ("prompts", settings.prompts_per_round.to_string()),
+            (
+                "prompts",
+                format!("{}, of the tiny world", settings.prompts_per_round),
+            ),
             ("images_per_prompt", settings.images_per_prompt.to_string()),
             ("epochs", settings.epochs.to_string()),
             ("evaluate", settings.evaluation.prompts.to_string()),

@@ -10,7 +10,6 @@ use sc_core::role::Role;
 use sc_model::LoraSettings;
 use sc_run::RunError;
 use sc_run::settings::{RunSettings, Scheme};
-use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{
     GateCombinator, Grants, Identity, Limits, Policies, Requested, StrategyRequest, StrategySet,
 };
@@ -21,6 +20,7 @@ use crate::args::{DtypeName, LoadArguments, RunArguments, Train};
 use crate::failure::Mistake;
 use crate::model_choice::TINY;
 use crate::model_reference::ModelReference;
+use crate::task_choice::{PROMPTS, TINY_WORLD, TaskChoice};
 
 /// What is not a setting of the run itself.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +34,9 @@ struct Around {
     train: Train,
     lora: LoraSettings,
     task: Option<String>,
+    prompts: Option<PathBuf>,
+    eval_prompts: Option<PathBuf>,
+    question: Option<PathBuf>,
     probe: Option<PathBuf>,
     watch: bool,
     grants: Vec<String>,
@@ -44,7 +47,7 @@ struct Around {
 }
 
 /// The keys of [`Around`].
-const AROUND: [&str; 15] = [
+const AROUND: [&str; 18] = [
     "program",
     "model",
     "adapter",
@@ -53,6 +56,9 @@ const AROUND: [&str; 15] = [
     "train",
     "lora",
     "task",
+    "prompts",
+    "eval_prompts",
+    "question",
     "probe",
     "watch",
     "grants",
@@ -89,6 +95,9 @@ pub struct Configuration {
     pub train: Train,
     pub lora: LoraSettings,
     pub settings: RunSettings,
+    pub task: TaskChoice,
+    /// The files that its prompts are from.
+    prompt_files: [Option<PathBuf>; 2],
     /// Images that people have labelled; none: the task's own.
     pub probe: Option<PathBuf>,
     /// Whether guidance was asked for; else the model's own holds.
@@ -108,19 +117,31 @@ impl Configuration {
             None => (Around::default(), Table::new()),
         };
         let shown = file.as_deref().unwrap_or(Path::new(""));
-        if let Some(task) = &around.task
-            && task != "tiny-world"
+        if let Some(count) = arguments.wrong_prompt_count() {
+            return Err(Mistake::error(
+                format!("`--prompts` is {count}; expected a number from 1, or a file"),
+                "`sc-host run --help` lists the options and their defaults",
+            ));
+        }
+        let prompt_files = [
+            arguments.prompt_file().or(around.prompts),
+            arguments.eval_prompts.clone().or(around.eval_prompts),
+        ];
+        let [training, held_out] = prompt_files.each_ref().map(Option::as_deref);
+        let task = TaskChoice::new(training, held_out)?;
+        if let Some(named) = &around.task
+            && named != task.task().name()
         {
             return Err(Mistake::error(
                 format!(
-                    "`{}`: `task` is `{task}`; expected tiny-world",
+                    "`{}`: `task` is `{named}`; expected {TINY_WORLD}, or {PROMPTS} with a file of them",
                     shown.display()
                 ),
-                "the tiny world is the only task that this program has",
+                "leave `task` out: `prompts = \"FILE\"` says enough",
             ));
         }
         let chosen = (arguments.method.objective, arguments.method.scheme);
-        let mut settings = settings(shown, table, chosen)?;
+        let mut settings = settings(shown, table, chosen, &task)?;
         let file_guidance = file.is_some().then_some(settings.sampling.guidance);
         if let Some(option) = arguments.method.loss.unused(settings.objective) {
             return Err(no_such_option(option, settings.objective));
@@ -196,6 +217,7 @@ impl Configuration {
         let load = LoadArguments {
             adapter: typed.adapter.clone().or(around.adapter),
             dtype: typed.dtype.or(around.dtype),
+            question: typed.question.clone().or(around.question),
             device: typed.device.clone().or(around.device),
         };
         Ok(Configuration {
@@ -203,6 +225,8 @@ impl Configuration {
             load,
             train,
             lora,
+            task,
+            prompt_files,
             probe: arguments.probe.clone().or(around.probe),
             guidance: arguments.guidance.guidance.or(file_guidance),
             settings,
@@ -214,7 +238,7 @@ impl Configuration {
     }
 
     /// As `config.toml` keeps it, with the strategies as they were loaded.
-    pub fn to_toml(&self, task: &str, strategies: &StrategySet) -> anyhow::Result<String> {
+    pub fn to_toml(&self, strategies: &StrategySet) -> anyhow::Result<String> {
         #[derive(Serialize)]
         struct Resolved<'a> {
             program: &'static str,
@@ -225,6 +249,12 @@ impl Configuration {
             device: &'a str,
             train: Train,
             task: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            prompts: Option<&'a Path>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            eval_prompts: Option<&'a Path>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            question: Option<&'a Path>,
             #[serde(skip_serializing_if = "Option::is_none")]
             probe: Option<&'a Path>,
             watch: bool,
@@ -257,7 +287,10 @@ impl Configuration {
             dtype: self.load.dtype.unwrap_or_default(),
             device: self.load.device.as_deref().unwrap_or("cpu"),
             train: self.train,
-            task,
+            task: self.task.task().name(),
+            prompts: self.prompt_files[0].as_deref(),
+            eval_prompts: self.prompt_files[1].as_deref(),
+            question: self.load.question.as_deref(),
             probe: self.probe.as_deref(),
             watch: self.watch,
             grants: &self.grants,
@@ -306,6 +339,7 @@ fn settings(
     file: &Path,
     table: Table,
     (objective, scheme): (Option<Objective>, Option<Scheme>),
+    task: &TaskChoice,
 ) -> anyhow::Result<RunSettings> {
     fn of<T: for<'de> Deserialize<'de>>(
         file: &Path,
@@ -319,8 +353,10 @@ fn settings(
     let objective = objective.or(in_file).unwrap_or(Objective::Sft);
     let in_file = of(file, &table, "scheme")?;
     let scheme = scheme.or(in_file).unwrap_or_default();
-    let prompts = TinyWorld::new().training_prompts().len() as u32;
-    let mut merged = Table::try_from(RunSettings::defaults(objective, scheme, prompts))?;
+    let prompts = task.task().training_prompts().len() as u32;
+    let mut defaults = RunSettings::defaults(objective, scheme, prompts);
+    task.fit(&mut defaults);
+    let mut merged = Table::try_from(defaults)?;
     merge(&mut merged, table);
     merged.insert("objective".into(), objective.name().into());
     merged.insert("scheme".into(), scheme.name().into());

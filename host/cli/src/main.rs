@@ -10,6 +10,7 @@ mod model_reference;
 mod new_file;
 mod prompts;
 mod report;
+mod task_choice;
 mod terminal;
 mod watch;
 

@@ -7,8 +7,8 @@ use sc_model::{Adapter, CheckpointSource, JanusModel, is_adapter};
 
 use crate::args::LoadArguments;
 use crate::failure::Mistake;
-use crate::hub;
 use crate::model_reference::ModelReference;
+use crate::{hub, prompts};
 
 /// The tiny model's name in records and messages.
 pub const TINY: &str = "tiny";
@@ -81,6 +81,10 @@ impl Chosen {
         let device = device(how.device.as_deref().unwrap_or("cpu"))?;
         let precision = how.dtype.unwrap_or_default().into();
         let model = JanusModel::load_as(&self.source, precision, &device)?;
+        let model = match &how.question {
+            Some(file) => asked_by(model, file)?,
+            None => model,
+        };
         match (&self.adapter, &how.adapter) {
             (Some(own), Some(other)) => Err(Mistake::error(
                 format!(
@@ -122,6 +126,23 @@ fn base_of(adapter: &Path) -> anyhow::Result<Option<ModelReference>> {
             "give its base with `--model` and the adapter with `--adapter`",
         )),
     }
+}
+
+/// The model with the judging question that stands in a file.
+fn asked_by(model: JanusModel, file: &Path) -> anyhow::Result<JanusModel> {
+    let unfit = |what: String| {
+        Mistake::error(
+            format!("`--question {}` {what}", file.display()),
+            "the question is a text with one `{prompt}` in it, as in: Does this image describe \
+             {prompt}? If it does, score 1; if not, score 0. Please answer in the following format: \
+             The score is {your score}.",
+        )
+    };
+    let bytes =
+        prompts::read_bounded(file).map_err(|error| unfit(format!("cannot be read: {error}")))?;
+    let question = String::from_utf8(bytes).map_err(|_| unfit("is not UTF-8".into()))?;
+    (model.with_question(question.trim()))
+        .map_err(|error| unfit(format!("cannot be asked: {error}")))
 }
 
 /// The device of a name.

@@ -8,6 +8,7 @@ use anyhow::Context;
 use sc_core::prompt::Prompt;
 use sc_core::text::is_blank;
 use sc_model::JanusModel;
+use serde::Deserialize;
 
 use crate::failure::Mistake;
 use crate::terminal::say;
@@ -39,10 +40,12 @@ pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::
     Ok(count)
 }
 
-/// Prompts from a file, one a line; blank lines do not count.
-pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
+/// Prompts from the file that an option names, one a line: the prompt itself, or a JSON object with
+/// `prompt` and perhaps `category` or, as GenEval has it, `tag`. Blank lines do not count.
+pub fn read(option: &str, file: &Path) -> anyhow::Result<Vec<Prompt>> {
+    let given = format!("{option} {}", file.display());
     let bytes = read_bounded(file)
-        .with_context(|| format!("cannot read `--prompts {}`", file.display()))
+        .with_context(|| format!("cannot read `{given}`"))
         .map_err(|error| {
             Mistake::error(
                 format!("{error:#}"),
@@ -53,21 +56,30 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
         Mistake::error(
-            format!("`--prompts {}`: line {line} is not UTF-8", file.display()),
+            format!("`{given}`: line {line} is not UTF-8"),
             "save the file as UTF-8",
         )
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let prompts: Vec<Prompt> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !is_blank(line))
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let prompts: Vec<Prompt> = lines
+        .filter(|(_, line)| !is_blank(line))
         .zip(0..)
-        .map(|(line, id)| prompt(line, id))
-        .collect();
+        .map(|((number, line), id)| {
+            if !line.starts_with('{') {
+                return Ok(prompt(line, id));
+            }
+            structured(line, id).map_err(|error| {
+                Mistake::error(
+                    format!("`{given}`: line {number}: {error}"),
+                    "a line is a prompt, or a JSON object with `prompt` and perhaps `category`",
+                )
+            })
+        })
+        .collect::<anyhow::Result<_>>()?;
     if prompts.is_empty() {
         return Err(Mistake::error(
-            format!("`--prompts {}` holds no prompt", file.display()),
+            format!("`{given}` holds no prompt"),
             "write one prompt a line",
         ));
     }
@@ -75,7 +87,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Prompt>> {
 }
 
 /// The bytes of a regular file; pipes and devices may never end.
-fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+pub fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(file)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -87,6 +99,24 @@ fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
         )));
     }
     fs::read(file)
+}
+
+/// The prompt of a JSON object.
+fn structured(line: &str, id: u32) -> Result<Prompt, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        prompt: String,
+        #[serde(alias = "tag")]
+        category: Option<String>,
+    }
+    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if is_blank(&line.prompt) {
+        return Err(format!("`prompt` is {:?}; expected words", line.prompt));
+    }
+    Ok(Prompt {
+        category: line.category.unwrap_or_default(),
+        ..prompt(line.prompt.trim(), id)
+    })
 }
 
 /// A prompt of which nothing is known but its words.

@@ -21,6 +21,13 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || is_unseen(c))
 }
 
+/// A text in lower case, without final stops and with single blanks: texts that differ in nothing
+/// else ask for the same.
+pub fn normalised(text: &str) -> String {
+    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+    words.join(" ").trim_end_matches(['.', ' ']).to_owned()
+}
+
 /// The first `limit` characters of `text` with each unseen one replaced by a space, so that it is
 /// one line; what was longer ends in `…`.
 pub fn printable(text: &str, limit: usize) -> String {
@@ -52,6 +59,12 @@ mod tests {
         }
         assert_eq!(printable("abc", 3), "abc");
         assert_eq!(printable("abcd", 3), "abc…");
+    }
+
+    #[test]
+    fn case_stops_and_blanks_do_not_count() {
+        assert_eq!(normalised("  A  Dog and\ta CAT. "), "a dog and a cat");
+        assert_eq!(normalised("v1.5 ..."), "v1.5");
     }
 
     #[test]

@@ -21,6 +21,9 @@ const BEGIN_OF_IMAGE: &str = "<begin_of_image>";
 const END_OF_IMAGE: &str = "<end_of_image>";
 const IMAGE_PLACEHOLDER: &str = "<image_placeholder>";
 
+/// How the answer begins that the paper's judging question asks for.
+const SCORE_IS: &str = " The score is";
+
 const PROMPT: &str = "{prompt}";
 const QUESTION: &str = "{question}";
 const IMAGE: &str = "{image}";
@@ -56,6 +59,14 @@ impl SpecialTokens {
     }
 }
 
+/// How a score is said: what comes before the digit, and the digits for yes and no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Score {
+    pub(crate) lead: Vec<u32>,
+    pub(crate) one: u32,
+    pub(crate) zero: u32,
+}
+
 /// A checkpoint's tokenizer with its special tokens and templates.
 pub struct Text {
     words: WordTokenizer,
@@ -65,6 +76,8 @@ pub struct Text {
     pub templates: Templates,
     /// Ids of the words for yes and no, where the templates name them.
     pub yes_no: Option<(u32, u32)>,
+    /// How a score is said, where the model answers in text.
+    pub(crate) score: Option<Score>,
     /// Tokens that an image takes in a question.
     seen_tokens: usize,
     /// Tokens that a drawn image takes after its prompt.
@@ -110,14 +123,71 @@ impl Text {
             Some((yes, no)) => Some((id(yes)?, id(no)?)),
             None => None,
         };
-        Ok(Text {
+        let mut text = Text {
             words,
             special,
             templates,
             yes_no,
+            score: None,
             seen_tokens: config.vision.tokens(),
             drawn_tokens: config.vq.tokens(),
+        };
+        if yes_no.is_none() {
+            text.score = text.score_words()?;
+        }
+        Ok(text)
+    }
+
+    /// Asks `question`, which holds `{prompt}` once, in the place of the model's own judging
+    /// question. A model whose verdict is the next word is asked for that word all the same.
+    ///
+    /// # Errors
+    /// When the question holds no `{prompt}` or several, or a special token.
+    pub fn set_question(&mut self, question: &str) -> Result<()> {
+        if question.matches(PROMPT).count() != 1 {
+            return Err(Error::argument(
+                "question",
+                format!("{question:?}"),
+                format!("a text with one `{PROMPT}`, where the prompt goes"),
+            ));
+        }
+        self.refuse_special(question)?;
+        self.templates.judge = self.templates.ask.replace(QUESTION, question);
+        Ok(())
+    }
+
+    /// The tokens of "The score is" after a question, and the two digits that may follow; none
+    /// where the tokenizer joins them to other words.
+    fn score_words(&self) -> Result<Option<Score>> {
+        let (question, filled) = self
+            .templates
+            .ask
+            .split_once(QUESTION)
+            .map_or((String::new(), String::new()), |(before, after)| {
+                (before.to_owned(), format!("{before}{after}"))
+            });
+        let encode = |text: String| self.words.encode(&question, text);
+        let asked = encode(filled.clone())?;
+        let one = encode(format!("{filled}{SCORE_IS} 1"))?;
+        let zero = encode(format!("{filled}{SCORE_IS} 0"))?;
+        let (Some(one), Some(zero)) = (one.strip_prefix(&*asked), zero.strip_prefix(&*asked))
+        else {
+            return Ok(None);
+        };
+        let shared = one.iter().zip(zero).take_while(|(a, b)| a == b).count();
+        Ok(match (one.get(shared), zero.get(shared)) {
+            (Some(digit), Some(other)) if shared > 0 => Some(Score {
+                lead: one[..shared].to_vec(),
+                one: *digit,
+                zero: *other,
+            }),
+            _ => None,
         })
+    }
+
+    /// Whether a question asks for a score that is said so.
+    pub(crate) fn asks_for_score(&self, question: &str) -> bool {
+        question.contains(SCORE_IS.trim_start())
     }
 
     /// The words of `text` that the tokenizer does not know and writes as one and the same token:

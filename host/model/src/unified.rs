@@ -39,17 +39,24 @@ pub enum Answer {
         no: f32,
     },
     /// Greedily decoded text.
-    Text(String),
+    Text {
+        /// The text.
+        text: String,
+        /// Where a score was asked for: how much likelier 1 than 0 is as the digit after "The score
+        /// is", as the probability of 1 against 0.
+        score_one: Option<f64>,
+    },
 }
 
 impl Answer {
-    /// Probability of yes against no: σ(yes − no). `None` for text.
+    /// Probability of yes against no, σ(yes − no), or of the score 1 against 0; `None` for text
+    /// without a score.
     pub fn p_yes(&self) -> Option<f64> {
         match self {
             Answer::YesNo { yes, no } => {
                 Some(1.0 / (1.0 + (f64::from(*no) - f64::from(*yes)).exp()))
             }
-            Answer::Text(_) => None,
+            Answer::Text { score_one, .. } => *score_one,
         }
     }
 }
@@ -66,6 +73,11 @@ pub trait UnifiedModel {
 
     /// Pixels per side of a drawn image.
     fn image_size(&self) -> usize;
+
+    /// Images that are best drawn at a time: results do not depend on it.
+    fn images_at_a_time(&self) -> usize {
+        512
+    }
 
     /// Codes that an image token can be.
     fn image_codes(&self) -> usize;

@@ -12,10 +12,6 @@ use sha2::{Digest, Sha256};
 use crate::error::RunError;
 use crate::judge::{Judge, Judgement};
 
-/// Images drawn, decoded and judged at a time. Bounds the memory for pixels; results do not
-/// depend on it.
-const CHUNK: usize = 512;
-
 /// An image to draw: what, and the random stream that draws it.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
@@ -83,7 +79,9 @@ impl Studio<'_> {
         progress: &mut dyn FnMut(u64),
         take: &mut dyn FnMut(usize, JudgedImage) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
-        for (chunk, orders) in orders.chunks(CHUNK).enumerate() {
+        // Bounds the memory for pixels, and how long nothing is told.
+        let at_a_time = self.model.images_at_a_time();
+        for (chunk, orders) in orders.chunks(at_a_time).enumerate() {
             let requests: Vec<DrawRequest> = orders
                 .iter()
                 .map(|order| DrawRequest {
@@ -111,7 +109,7 @@ impl Studio<'_> {
                     log_prob: drawing.log_prob,
                     judgement,
                 };
-                take(chunk * CHUNK + offset, image)?;
+                take(chunk * at_a_time + offset, image)?;
             }
             progress(orders.len() as u64);
         }

@@ -21,6 +21,7 @@ pub mod ledger;
 mod measuring;
 pub mod pictures;
 pub mod probe_set;
+pub mod prompt_file;
 mod resume;
 mod round;
 pub mod settings;

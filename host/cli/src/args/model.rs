@@ -17,6 +17,9 @@ pub struct LoadArguments {
     /// [default: auto].
     #[arg(long, value_enum, value_name = "DTYPE", hide_possible_values = true)]
     pub dtype: Option<DtypeName>,
+    /// A file with another judging question: a text with `{prompt}` where the prompt goes.
+    #[arg(long, value_name = "FILE")]
+    pub question: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N [default: cpu].
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,

@@ -109,7 +109,7 @@ fn asked_for(given: &[String]) -> anyhow::Result<Vec<Prompt>> {
     let mut all: Vec<Prompt> = Vec::new();
     for text in given {
         if Path::new(text).exists() {
-            all.extend(prompts::read(Path::new(text))?);
+            all.extend(prompts::read("--prompts", Path::new(text))?);
         } else if is_blank(text) {
             return Err(Mistake::error(
                 format!("`--prompts {text:?}` holds no prompt"),

@@ -10,7 +10,6 @@ use sc_run::improve::{Ingredients, improve};
 use sc_run::probe_set;
 use sc_run::settings::{RunSettings, Scheme};
 use sc_run::store::{CONFIG, RunStore};
-use sc_run::task::{Task, TinyWorld};
 use sc_strategy::{Runtime, StrategySet};
 use sc_world::PICTURE_SIZE;
 
@@ -18,6 +17,7 @@ use crate::args::{RunArguments, Train};
 use crate::config::Configuration;
 use crate::failure::Mistake;
 use crate::model_choice::Chosen;
+use crate::task_choice::TaskChoice;
 use crate::terminal::say;
 use crate::watch::{ForPeople, ForPrograms};
 use crate::{model_choice, report};
@@ -37,8 +37,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     configuration.model = chosen.reference;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;
-    let task = TinyWorld::new();
-    check_fit(&configuration.settings, &model, &task)?;
+    check_fit(&configuration.settings, &model, &configuration.task)?;
+    let task = configuration.task.task();
+    if task.oracle().is_none() {
+        say(
+            "nobody knows what these prompts' images show: generation accuracy and the weak-generation \
+             share are left out; what people have labelled can be given with `--probe`",
+        );
+    }
     let probe = configuration
         .probe
         .as_deref()
@@ -48,7 +54,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map(|store| {
             let settings = &configuration.settings;
-            Checkpoint::load(store, &model, settings, &task, probe.as_deref())
+            Checkpoint::load(store, &model, settings, task, probe.as_deref())
         })
         .transpose()?;
     if let Some(checkpoint) = &checkpoint {
@@ -63,11 +69,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     if checkpoint.is_some() {
         store.keep_configuration()?;
     }
-    let text = configuration.to_toml(task.name(), &strategies)?;
+    let text = configuration.to_toml(&strategies)?;
     store.write(CONFIG, text.as_bytes())?;
     let ingredients = Ingredients {
         model: &model as &dyn UnifiedModel,
-        task: &task,
+        task,
         strategies,
         runtime: &runtime,
         watch: configuration.watch,
@@ -166,21 +172,25 @@ fn to_train(
     }
 }
 
-/// Refuses what does not go with the tiny world.
-fn check_fit(settings: &RunSettings, model: &JanusModel, world: &TinyWorld) -> anyhow::Result<()> {
+/// Refuses what does not go with the task.
+fn check_fit(
+    settings: &RunSettings,
+    model: &JanusModel,
+    choice: &TaskChoice,
+) -> anyhow::Result<()> {
     let size = model.image_size();
-    if size != PICTURE_SIZE {
+    if matches!(choice, TaskChoice::TinyWorld(_)) && size != PICTURE_SIZE {
         return Err(Mistake::error(
             format!("the model draws pictures of {size} pixels a side; expected {PICTURE_SIZE}"),
-            "a run is on the tiny world, whose oracle reads its own pictures alone; `sc-host score` \
-             takes a Janus of any size",
+            "the tiny world's oracle reads its own pictures alone: give a file of prompts with \
+             `--prompts FILE`",
         ));
     }
-    let table = world.training_prompts().len();
+    let table = choice.task().training_prompts().len();
     if settings.prompts_per_round as usize > table {
         return Err(Mistake::error(
             format!(
-                "`--prompts` is {}; expected at most {table}, the world's training prompts",
+                "`--prompts` is {}; expected at most {table}, the training prompts there are",
                 settings.prompts_per_round
             ),
             "more images of each are had with `--images-per-prompt`",

@@ -43,7 +43,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
     }
     let world = TinyWorld::new();
     let prompts = match &arguments.prompts {
-        Some(file) => prompts::read(file)?,
+        Some(file) => prompts::read("--prompts", file)?,
         None => world.evaluation_prompts(arguments.basics.seed, EvaluatedOn::Whole, WORLD_PROMPTS),
     };
     let count = per_prompt.saturating_mul(prompts.len() as u64);

@@ -24,8 +24,14 @@ fn finite_words(logits: &[f32]) -> Result<()> {
 }
 
 impl JanusModel {
-    /// Answers to rows of ids, each about its image.
-    pub(super) fn answer_rows(&self, pixels: &Tensor, rows: &[Vec<u32>]) -> Result<Vec<Answer>> {
+    /// Answers to rows of ids, each about its image; where they are text, the score in it is asked
+    /// for by itself as well.
+    pub(super) fn answer_rows(
+        &self,
+        pixels: &Tensor,
+        rows: &[Vec<u32>],
+        asks_for_score: bool,
+    ) -> Result<Vec<Answer>> {
         self.check_images(pixels, rows.len(), "questions")?;
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
         let portion = self.portion(longest);
@@ -35,7 +41,7 @@ impl JanusModel {
             let rows = Rows::padded(rows, self.text.special.pad);
             answers.extend(match self.text.yes_no {
                 Some(words) => self.verdicts(&pixels, &rows, words)?,
-                None => self.texts(&pixels, &rows)?,
+                None => self.texts(&pixels, &rows, asks_for_score)?,
             });
         }
         Ok(answers)
@@ -114,19 +120,34 @@ impl JanusModel {
             .collect()
     }
 
-    fn texts(&self, pixels: &Tensor, rows: &Rows) -> Result<Vec<Answer>> {
+    fn texts(&self, pixels: &Tensor, rows: &Rows, asks_for_score: bool) -> Result<Vec<Answer>> {
         let network = &self.frozen;
         let special = &self.text.special;
         let mut answers = vec![Vec::new(); rows.padding.sentences.len()];
         let mut finished = vec![false; answers.len()];
         let mut cache = Cache::default();
-        let mut input = self.embed_with_images(network, pixels, rows)?;
+        let question = self.embed_with_images(network, pixels, rows)?;
+        let mut logits = self.logits_after(&question, rows, &mut cache)?;
+        let scores = match &self.text.score {
+            Some(score) if asks_for_score => {
+                let asked = cache.steps();
+                let lead = score.lead.repeat(answers.len());
+                let lead = network.llama.embed(&lead, score.lead.len())?;
+                let digits = self
+                    .logits_after(&lead, rows, &mut cache)?
+                    .to_vec2::<f32>()?;
+                cache.rewind(asked)?;
+                digits
+                    .iter()
+                    .map(|digits| {
+                        let [one, zero] = [score.one, score.zero].map(|id| digits[id as usize]);
+                        Some(1.0 / (1.0 + f64::from(zero - one).exp()))
+                    })
+                    .collect()
+            }
+            _ => vec![None; answers.len()],
+        };
         for _ in 0..MAX_ANSWER_TOKENS {
-            let hidden = network.llama.continued(&input, &rows.padding, &mut cache)?;
-            let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
-            let logits = network.word_logits(&last.contiguous()?)?;
-            // A sum is finite only if all that it is of are.
-            finite_words(&logits.sum(1)?.to_vec1()?)?;
             let mut next = logits.argmax(1)?.to_vec1::<u32>()?;
             for (row, id) in next.iter_mut().enumerate() {
                 finished[row] |= *id == special.eos;
@@ -139,12 +160,29 @@ impl JanusModel {
             if finished.iter().all(|finished| *finished) {
                 break;
             }
-            input = network.llama.embed(&next, 1)?;
+            let said = network.llama.embed(&next, 1)?;
+            logits = self.logits_after(&said, rows, &mut cache)?;
         }
+        let answers = answers.iter().zip(scores);
         answers
-            .iter()
-            .map(|ids| Ok(Answer::Text(self.text.decode(ids)?)))
+            .map(|(ids, score_one)| {
+                Ok(Answer::Text {
+                    text: self.text.decode(ids)?,
+                    score_one,
+                })
+            })
             .collect()
+    }
+
+    /// Logits [B, vocab] of the word after inputs that follow those in `cache`.
+    fn logits_after(&self, input: &Tensor, rows: &Rows, cache: &mut Cache) -> Result<Tensor> {
+        let llama = &self.frozen.llama;
+        let hidden = llama.continued(input, &rows.padding, cache)?;
+        let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
+        let logits = self.frozen.word_logits(&last.contiguous()?)?;
+        // A sum is finite only if all that it is of are.
+        finite_words(&logits.sum(1)?.to_vec1()?)?;
+        Ok(logits)
     }
 
     /// Word logits [B, L, vocab] at every step of left-padded rows about images; differentiable

@@ -157,6 +157,26 @@ pub(crate) struct Cache {
     wide: wide::Cache,
 }
 
+impl Cache {
+    /// Steps that are known.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.max(self.wide.steps())
+    }
+
+    /// Forgets all but the first `steps`.
+    pub(crate) fn rewind(&mut self, steps: usize) -> Result<()> {
+        self.wide.rewind(steps);
+        if self.steps > steps {
+            for (keys, values) in &mut self.layers {
+                *keys = keys.narrow(2, 0, steps)?;
+                *values = values.narrow(2, 0, steps)?;
+            }
+            self.steps = steps;
+        }
+        Ok(())
+    }
+}
+
 /// What every layer of one forward pass shares.
 #[derive(Clone)]
 pub(crate) struct Pass {

@@ -35,6 +35,11 @@ pub use vq::CodeSearch;
 
 /// Memory that the activations of one portion of a batch may take, in bytes.
 const PORTION_BYTES: usize = 128 << 20;
+/// The same for a model whose weights alone take more.
+const LARGE_PORTION_BYTES: usize = 4 << 30;
+/// Images that a large one draws at a time at most: more read the weights no less often by much,
+/// and are waited for longer.
+const LARGE_IMAGES: usize = 16;
 /// Most rows in a portion: beyond it larger products gain nothing.
 const PORTION_ROWS: usize = 256;
 
@@ -213,6 +218,15 @@ impl JanusModel {
         self.defaults
     }
 
+    /// Asks another judging question; see [`Text::set_question`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_question(mut self, question: &str) -> Result<JanusModel> {
+        self.text.set_question(question)?;
+        Ok(self)
+    }
+
     /// The tokenizer, special tokens and templates.
     pub fn text(&self) -> &Text {
         &self.text
@@ -281,6 +295,14 @@ impl JanusModel {
     /// Rows of `steps` steps that one portion may hold.
     fn portion(&self, steps: usize) -> usize {
         let text = &self.config.text;
+        if self.kernels == Kernels::Large {
+            // Keys and values are what grows; of the rest one layer is there at a time.
+            let cached = 2 * text.layers * text.kv_heads * text.head_dim;
+            let now = 8 * text.hidden + 3 * text.intermediate;
+            let bytes = self.tracked.llama.embeddings.dtype().size_in_bytes();
+            let row = steps * (bytes * cached + 4 * now);
+            return (LARGE_PORTION_BYTES / row.max(1)).clamp(1, PORTION_ROWS);
+        }
         let cache = 2 * text.layers * text.kv_heads * text.head_dim;
         let activations = 4 * text.hidden + 2 * text.intermediate + text.heads * steps;
         let row = 4 * steps * (cache + activations);
@@ -306,6 +328,17 @@ impl UnifiedModel for JanusModel {
 
     fn image_size(&self) -> usize {
         self.config.vq.image()
+    }
+
+    fn images_at_a_time(&self) -> usize {
+        match self.kernels {
+            Kernels::Large => {
+                // A row with guidance and one without, and a prompt that is short beside the image.
+                let steps = 2 * (self.config.vq.tokens() + 64);
+                self.portion(steps).min(LARGE_IMAGES)
+            }
+            Kernels::Small | Kernels::None => 2 * PORTION_ROWS,
+        }
     }
 
     fn image_codes(&self) -> usize {
@@ -345,7 +378,8 @@ impl UnifiedModel for JanusModel {
             .iter()
             .map(|prompt| self.text.judge_ids(prompt))
             .collect::<Result<Vec<_>>>()?;
-        self.answer_rows(pixels, &rows)
+        let asks = self.text.asks_for_score(&self.text.templates.judge);
+        self.answer_rows(pixels, &rows, asks)
     }
 
     fn ask(&self, pixels: &Tensor, questions: &[String]) -> Result<Vec<Answer>> {
@@ -353,7 +387,8 @@ impl UnifiedModel for JanusModel {
             .iter()
             .map(|question| self.text.ask_ids(question))
             .collect::<Result<Vec<_>>>()?;
-        self.answer_rows(pixels, &rows)
+        let asks = questions.iter().all(|q| self.text.asks_for_score(q));
+        self.answer_rows(pixels, &rows, asks)
     }
 
     fn unknown_words(&self, text: &str) -> Result<Vec<String>> {

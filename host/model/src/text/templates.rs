@@ -35,7 +35,8 @@ pub struct Templates {
     pub judge: String,
     /// With `{image}` and `{question}`.
     pub ask: String,
-    /// The words that a verdict is read from, as yes and no; without them the answer is text.
+    /// The words that a verdict is read from, as yes and no; without them the answer is text, with a
+    /// score in it.
     pub yes_no: Option<(String, String)>,
 }
 

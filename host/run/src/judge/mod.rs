@@ -21,7 +21,8 @@ use crate::task::{Oracle, Questions, Task};
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// How sure it is of yes, in 0–1; 0.5 where there is no verdict.
+    /// How sure it is of yes, in 0–1; 0.5 where there is no verdict. Beside a verdict in words it is
+    /// measured by itself and may be on the other side of 0.5.
     pub p_yes: f64,
     /// The answer's text; empty where the model answers by the logits of two words, or several
     /// questions were asked.
@@ -55,10 +56,18 @@ impl Judgement {
                 let p_yes = 1.0 / (1.0 + (f64::from(no) - f64::from(yes)).exp());
                 Judgement::by_probability(p_yes, 1)
             }
-            Answer::Text(text) => Judgement {
-                answer: text.clone(),
-                ..Judgement::certain(parse_answer(&text), 1)
-            },
+            Answer::Text { text, score_one } => {
+                let certain = Judgement::certain(parse_answer(&text), 1);
+                let p_yes = match certain.verdict {
+                    Verdict::Unparsed => certain.p_yes,
+                    _ => score_one.unwrap_or(certain.p_yes),
+                };
+                Judgement {
+                    answer: text,
+                    p_yes,
+                    ..certain
+                }
+            }
         }
     }
 

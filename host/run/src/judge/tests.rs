@@ -54,7 +54,10 @@ impl UnifiedModel for Scripted {
         self.asked.borrow_mut().extend(questions.iter().cloned());
         let answers = questions.iter().map(|question| {
             let Some(p_yes) = self.p_yes.get(&**question) else {
-                return Answer::Text("maybe".into());
+                return Answer::Text {
+                    text: "maybe".into(),
+                    score_one: Some(0.9),
+                };
             };
             Answer::YesNo {
                 yes: (p_yes / (1.0 - p_yes)).ln() as f32,
@@ -197,7 +200,10 @@ fn answers_become_verdicts() {
     assert_eq!(read(0.0, 0.0).verdict, Verdict::Rejected, "p-yes of 0.5");
     let nonsense = read(f32::NAN, 0.0);
     assert_eq!((nonsense.verdict, nonsense.p_yes), (Verdict::Unparsed, 0.5));
-    let text = Judgement::read(Answer::Text("The score is 1.".into()));
+    let text = Judgement::read(Answer::Text {
+        text: "The score is 1.".into(),
+        score_one: None,
+    });
     assert_eq!((text.verdict, text.p_yes), (Verdict::Accepted, 1.0));
     assert_eq!(text.answer, "The score is 1.");
 }

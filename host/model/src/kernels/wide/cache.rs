@@ -239,6 +239,11 @@ impl Cache {
         attended
     }
 
+    /// Forgets all but the first `steps`.
+    pub(crate) fn rewind(&mut self, steps: usize) {
+        self.steps = self.steps.min(steps);
+    }
+
     /// The steps that were stored are known from now on.
     pub(super) fn advance(&mut self, steps: usize) {
         self.steps += steps;
