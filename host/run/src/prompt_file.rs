@@ -14,7 +14,7 @@ use crate::supervision::shuffle;
 use crate::task::{Oracle, Questions, Task};
 
 /// Of prompts that are split, one in so many is held out.
-const HELD_OUT_EVERY: u8 = 5;
+const HELD_OUT_EVERY: usize = 5;
 
 /// How the judging question of the paper asks to be answered.
 const FORMAT: &str = "Please answer in the following format: The score is {your score}.";
@@ -34,35 +34,32 @@ impl PromptFile {
         }
     }
 
-    /// Holds a fifth of `prompts` out. The side of a prompt hangs on its words alone, and prompts
-    /// that differ in nothing but case and final stops are on the same; where that would leave a
-    /// side empty, the last prompt with words of its own changes sides.
+    /// Holds a fifth of `prompts` out, by a digest of their words; prompts that differ in nothing but
+    /// case and final stops are on the same side.
     ///
     /// # Errors
     /// When all prompts are one and the same.
     pub fn split(prompts: Vec<Prompt>) -> Result<PromptFile, RunError> {
-        let all: BTreeSet<String> = prompts.iter().map(|p| normalised(&p.text)).collect();
-        if all.len() < 2 {
+        let texts: BTreeSet<String> = prompts.iter().map(|p| normalised(&p.text)).collect();
+        if texts.len() < 2 {
             return Err(RunError::Setting {
                 field: "prompts".into(),
-                value: format!("{} that differ", all.len()),
+                value: format!("{} that differ", texts.len()),
                 expected: "at least 2, one to train on and one to measure by".into(),
             });
         }
-        let held: BTreeSet<&String> = all.iter().filter(|text| is_held_out(text)).collect();
-        let last = all.last();
-        let side = |text: &String| {
-            let held_out = held.contains(text);
-            // One side has all: the last goes to the other.
-            if (held.is_empty() || held.len() == all.len()) && Some(text) == last {
-                !held_out
-            } else {
-                held_out
-            }
-        };
+        let mut by_digest: Vec<_> = texts
+            .into_iter()
+            .map(|text| (Sha256::digest(&text), text))
+            .collect();
+        by_digest.sort();
+        let held_out = by_digest.len().div_ceil(HELD_OUT_EVERY);
+        let held_out: BTreeSet<&str> = (by_digest[..held_out].iter())
+            .map(|(_, text)| text.as_str())
+            .collect();
         let (held_out, training) = prompts
             .into_iter()
-            .partition(|prompt| side(&normalised(&prompt.text)));
+            .partition(|prompt| held_out.contains(&*normalised(&prompt.text)));
         Ok(PromptFile::of(training, held_out))
     }
 
@@ -89,10 +86,6 @@ fn numbered(mut prompts: Vec<Prompt>) -> Vec<Prompt> {
         prompt.id = id;
     }
     prompts
-}
-
-fn is_held_out(text: &str) -> bool {
-    Sha256::digest(text.as_bytes())[0] % HELD_OUT_EVERY == 0
 }
 
 impl Task for PromptFile {
