@@ -17,6 +17,7 @@ mod janus;
 mod kernels;
 mod ops;
 mod parameters;
+pub mod synth;
 mod text;
 mod torch;
 mod unified;

@@ -9,4 +9,5 @@ mod hostile;
 mod layouts;
 mod reference;
 mod siglip;
+mod synth;
 mod tiny_world;
