@@ -58,6 +58,32 @@ pub enum Error {
         /// What it may have.
         limit: u64,
     },
+    /// A folder cannot be written where it is wanted.
+    #[error(
+        "`{}` {problem}; expected the name of a folder that is absent or empty",
+        printable_path(path)
+    )]
+    OutputFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What stands in the way.
+        problem: &'static str,
+    },
+    /// A disk has too little room for what is to be written.
+    #[error(
+        "`{}` takes {}, its disk has {} free",
+        printable_path(path),
+        gigabytes(*needed),
+        gigabytes(*free)
+    )]
+    NoRoom {
+        /// What is to be written.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// A JSON file does not parse or lacks a field.
     #[error("`{}`: {}", printable(file), printable(reason))]
     Json {
@@ -235,6 +261,14 @@ fn printable_path(path: &Path) -> String {
     printable(&path.display().to_string())
 }
 
+/// Bytes as people read them, such as `4.2 GB`; less than a tenth in MB.
+fn gigabytes(bytes: u64) -> String {
+    match bytes {
+        0..100_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// The start of a prompt or question.
 fn excerpt(text: &str) -> String {
     shortened(text, EXCERPT_CHARS)
@@ -270,6 +304,8 @@ impl Error {
                 "check that the path is right, that you may use it and that there is room".into()
             }
             Error::NotAFile { .. } => "give the path of a regular file".into(),
+            Error::OutputFolder { .. } => "name a new folder, such as `my-model`".into(),
+            Error::NoRoom { .. } => "make room, or name a folder on another disk".into(),
             Error::TooLarge { path, .. } => came_with_checkpoint(&path.display().to_string()),
             Error::Json { file, .. }
             | Error::Config { file, .. }

@@ -18,6 +18,7 @@ mod janus;
 mod kernels;
 mod ops;
 mod parameters;
+pub mod synth;
 mod text;
 mod torch;
 mod unified;

@@ -10,4 +10,5 @@ mod images;
 mod layouts;
 mod reference;
 mod siglip;
+mod synth;
 mod tiny_world;

@@ -1,0 +1,279 @@
+//! Safetensors files that are written as their values are made: first the header, which says where
+//! each tensor will lie, then piece by piece.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::DType;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::json;
+
+use super::tensors::StoredTensor;
+use super::values::{CHUNK, Values};
+use crate::error::{Error, Result};
+
+/// Most bytes of tensors in a file, as transformers saves them: 5 GB.
+pub(super) const MOST_BYTES: usize = 5_000_000_000;
+/// The file that says which shard each tensor is in.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// Chunks that are written at a time: with the piece that is made meanwhile, some 64 MiB at most.
+const PIECE_CHUNKS: usize = 512;
+
+/// The dtype by its name in a file.
+pub(super) fn stored_dtype(dtype: DType) -> Result<Dtype> {
+    match dtype {
+        DType::BF16 => Ok(Dtype::BF16),
+        DType::F16 => Ok(Dtype::F16),
+        DType::F32 => Ok(Dtype::F32),
+        other => Err(Error::argument("dtype", other.as_str(), "bf16, f16 or f32")),
+    }
+}
+
+/// A file of weights.
+pub(super) struct Shard {
+    pub(super) name: String,
+    dtype: Dtype,
+    tensors: Vec<StoredTensor>,
+    /// What comes before the values.
+    header: Vec<u8>,
+}
+
+/// Puts tensors into files of at most `most` bytes of values each, in their order; one that is
+/// larger has a file to itself.
+pub(super) fn split(tensors: Vec<StoredTensor>, dtype: Dtype, most: usize) -> Result<Vec<Shard>> {
+    let mut groups: Vec<Vec<StoredTensor>> = vec![Vec::new()];
+    let mut filled = 0;
+    for tensor in tensors {
+        let bytes = tensor.elements() * element_bytes(dtype);
+        if filled > 0 && filled + bytes > most {
+            groups.push(Vec::new());
+            filled = 0;
+        }
+        filled += bytes;
+        if let Some(group) = groups.last_mut() {
+            group.push(tensor);
+        }
+    }
+    let of = groups.len();
+    let named = groups.into_iter().enumerate().map(|(number, tensors)| {
+        let name = match of {
+            1 => "model.safetensors".to_owned(),
+            _ => format!("model-{:05}-of-{of:05}.safetensors", number + 1),
+        };
+        let header = header(&name, &tensors, dtype)?;
+        Ok(Shard {
+            name,
+            dtype,
+            tensors,
+            header,
+        })
+    });
+    named.collect()
+}
+
+/// The index of shards; none for a single file.
+pub(super) fn index(shards: &[Shard]) -> Result<Option<Vec<u8>>> {
+    if shards.len() == 1 {
+        return Ok(None);
+    }
+    let map: BTreeMap<&str, &str> = shards
+        .iter()
+        .flat_map(|shard| {
+            let names = shard.tensors.iter().map(|tensor| tensor.name.as_str());
+            names.map(|name| (name, shard.name.as_str()))
+        })
+        .collect();
+    let total: u64 = shards.iter().map(Shard::value_bytes).sum();
+    super::files::pretty(
+        INDEX,
+        &json!({ "metadata": { "total_size": total }, "weight_map": map }),
+    )
+    .map(Some)
+}
+
+fn element_bytes(dtype: Dtype) -> usize {
+    dtype.bitsize() / 8
+}
+
+/// Length and text of a header: the text is padded with spaces so that the values begin at a
+/// multiple of 8, as the format asks.
+fn header(file: &str, tensors: &[StoredTensor], dtype: Dtype) -> Result<Vec<u8>> {
+    let mut start = 0;
+    let infos = tensors
+        .iter()
+        .map(|tensor| {
+            let end = start + tensor.elements() * element_bytes(dtype);
+            let info = TensorInfo {
+                dtype,
+                shape: tensor.shape.clone(),
+                data_offsets: (start, end),
+            };
+            start = end;
+            (tensor.name.clone(), info)
+        })
+        .collect();
+    // transformers refuses a file that does not say which framework's layout it has.
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let broken = |reason: String| Error::Weights {
+        file: file.to_owned(),
+        reason,
+    };
+    let metadata = Metadata::new(Some(format), infos).map_err(|e| broken(e.to_string()))?;
+    let mut text = serde_json::to_vec(&metadata).map_err(|e| broken(e.to_string()))?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut header = (text.len() as u64).to_le_bytes().to_vec();
+    header.append(&mut text);
+    Ok(header)
+}
+
+impl Shard {
+    /// Bytes of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.header.len() as u64 + self.value_bytes()
+    }
+
+    /// What the file begins with.
+    #[cfg(test)]
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    fn value_bytes(&self) -> u64 {
+        let elements: usize = self.tensors.iter().map(StoredTensor::elements).sum();
+        (elements * element_bytes(self.dtype)) as u64
+    }
+
+    /// Writes the file; `progress` is told of each piece.
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        seed: u64,
+        progress: &mut impl FnMut(u64),
+    ) -> std::io::Result<()> {
+        let mut file = File::create_new(path)?;
+        // A piece is made while the one before it is written.
+        let mut ready = self.header.clone();
+        let mut next = Vec::new();
+        for piece in self.pieces() {
+            next.resize(piece.count * element_bytes(self.dtype), 0);
+            let make = || piece.of.fill(seed, piece.first, self.dtype, &mut next);
+            let (written, ()) = rayon::join(|| file.write_all(&ready), make);
+            written?;
+            progress(ready.len() as u64);
+            std::mem::swap(&mut ready, &mut next);
+        }
+        file.write_all(&ready)?;
+        progress(ready.len() as u64);
+        // A rename must not overtake the bytes that it publishes.
+        file.sync_all()
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let parts = self.tensors.iter().flat_map(|tensor| &tensor.parts);
+        parts.flat_map(|of| {
+            let all = of.count.div_ceil(CHUNK);
+            (0..all).step_by(PIECE_CHUNKS).map(move |first| Piece {
+                of,
+                first,
+                count: (of.count - first * CHUNK).min(PIECE_CHUNKS * CHUNK),
+            })
+        })
+    }
+}
+
+/// Values that are written at a time.
+struct Piece<'a> {
+    of: &'a Values,
+    /// The chunk that they begin with.
+    first: usize,
+    count: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::values::Spread;
+    use super::*;
+    use proptest::prelude::*;
+    use safetensors::SafeTensors;
+
+    fn tensor(name: &str, shape: &[usize]) -> StoredTensor {
+        let values = Values {
+            name: name.to_owned(),
+            spread: Spread::of(name, shape),
+            count: shape.iter().product(),
+        };
+        StoredTensor {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            parts: vec![values],
+        }
+    }
+
+    fn names(shards: &[Shard]) -> Vec<Vec<&str>> {
+        let tensors = shards.iter().map(|shard| shard.tensors.iter());
+        tensors
+            .map(|tensors| tensors.map(|tensor| tensor.name.as_str()).collect())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_filled_until_the_next_tensor_has_no_room() {
+        let tensors = [("a", 4), ("b", 4), ("c", 3), ("d", 20), ("e", 1)];
+        let tensors: Vec<StoredTensor> = tensors.map(|(name, n)| tensor(name, &[n])).to_vec();
+        let shards = split(tensors.clone(), Dtype::F16, 16).expect("splits");
+        assert_eq!(
+            names(&shards),
+            [vec!["a", "b"], vec!["c"], vec!["d"], vec!["e"]]
+        );
+        let files: Vec<&str> = shards.iter().map(|shard| shard.name.as_str()).collect();
+        assert_eq!(files[0], "model-00001-of-00004.safetensors");
+        assert_eq!(files[3], "model-00004-of-00004.safetensors");
+        let index = index(&shards).expect("is made").expect("is there");
+        let index: serde_json::Value = serde_json::from_slice(&index).expect("parses");
+        assert_eq!(index["metadata"]["total_size"], 64);
+        assert_eq!(index["weight_map"]["c"], "model-00002-of-00004.safetensors");
+
+        let whole = split(tensors, Dtype::F32, 128).expect("splits");
+        assert_eq!(whole.len(), 1);
+        assert_eq!(whole[0].name, "model.safetensors");
+        assert!(super::index(&whole).expect("is none").is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// The format's own reader finds every tensor where and as it was meant.
+        #[test]
+        fn what_is_written_is_what_the_format_reads(
+            shapes in prop::collection::vec(prop::collection::vec(1_usize..7, 0..4), 1..12),
+            dtype in prop::sample::select(vec![Dtype::F32, Dtype::F16, Dtype::BF16]),
+            seed in any::<u64>(),
+        ) {
+            let tensors: Vec<StoredTensor> = (shapes.iter().enumerate())
+                .map(|(number, shape)| tensor(&format!("t{number:02}\"é"), shape))
+                .collect();
+            let shards = split(tensors, dtype, usize::MAX).expect("splits");
+            let place = tempfile::tempdir().expect("a folder");
+            let path = place.path().join("x.safetensors");
+            let mut told = 0;
+            shards[0].write(&path, seed, &mut |bytes| told += bytes).expect("is written");
+            let bytes = std::fs::read(&path).expect("is read");
+            prop_assert_eq!(bytes.len() as u64, shards[0].bytes());
+            prop_assert_eq!(bytes.len() as u64, told);
+            prop_assert_eq!(shards[0].header.len() % 8, 0);
+            let read = SafeTensors::deserialize(&bytes).expect("is whole");
+            prop_assert_eq!(read.len(), shapes.len());
+            for tensor in &shards[0].tensors {
+                let view = read.tensor(&tensor.name).expect("is there");
+                prop_assert_eq!(view.shape(), &tensor.shape[..]);
+                prop_assert_eq!(view.dtype(), dtype);
+                let mut values = vec![0; view.data().len()];
+                tensor.parts[0].fill(seed, 0, dtype, &mut values);
+                prop_assert_eq!(view.data(), &values[..]);
+            }
+        }
+    }
+}

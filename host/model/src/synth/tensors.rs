@@ -1,0 +1,118 @@
+//! Which tensors the files of a layout hold.
+
+use std::collections::BTreeMap;
+
+use super::values::{Spread, Values};
+use super::{Synthesis, elements};
+use crate::checkpoint::names::{Naming, Place};
+use crate::config::Config;
+use crate::error::Result;
+use crate::janus::JanusModel;
+
+/// Codes that the authors' image tokenizer keeps count of (`codebook_used`,
+/// janus/models/vq_model.py), whatever the size of its codebook.
+const CODES_COUNTED: usize = 65_536;
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StoredTensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    /// Its values: the authors put those of three of transformers' tensors one after the other.
+    pub(super) parts: Vec<Values>,
+}
+
+impl StoredTensor {
+    fn new(name: &str, shape: Vec<usize>) -> StoredTensor {
+        StoredTensor {
+            name: name.to_owned(),
+            parts: vec![values(name, &shape)],
+            shape,
+        }
+    }
+
+    pub(super) fn elements(&self) -> usize {
+        elements(&self.shape)
+    }
+}
+
+fn values(name: &str, shape: &[usize]) -> Values {
+    Values {
+        name: name.to_owned(),
+        spread: Spread::of(name, shape),
+        count: elements(shape),
+    }
+}
+
+/// The tensors of a checkpoint by ascending name.
+pub(super) fn stored_tensors(synthesis: &Synthesis) -> Result<Vec<StoredTensor>> {
+    let config = synthesis.config();
+    let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
+    for (name, shape) in JanusModel::tensor_shapes(&config)? {
+        let part = values(&name, &shape);
+        let Place { name, third } = synthesis.layout.place(&name);
+        // Parts by ascending name are k, q, v: each third goes to its own place.
+        match (third, stored.get_mut(&name)) {
+            (Some(third), Some(joint)) => {
+                joint.shape[0] += shape[0];
+                let earlier = joint.parts.iter().take_while(|p| third_of(p) < Some(third));
+                let at = earlier.count();
+                joint.parts.insert(at, part);
+            }
+            _ => {
+                let shape = stored_shape(&name, shape);
+                let parts = vec![part];
+                stored.insert(name.clone(), StoredTensor { name, shape, parts });
+            }
+        }
+    }
+    if synthesis.layout == Naming::Original {
+        for tensor in unused(&config) {
+            stored.insert(tensor.name.clone(), tensor);
+        }
+    }
+    Ok(stored.into_values().collect())
+}
+
+fn third_of(part: &Values) -> Option<usize> {
+    Naming::Original.place(&part.name).third
+}
+
+/// The authors' positions have a leading dimension of 1.
+fn stored_shape(name: &str, mut shape: Vec<usize>) -> Vec<usize> {
+    if name.ends_with("pos_embed") {
+        shape.insert(0, 1);
+    }
+    shape
+}
+
+/// What the authors' checkpoints hold and no forward pass reads: the tower's pooling head (timm's
+/// `AttentionPoolLatent`), and the count of codes.
+fn unused(config: &Config) -> Vec<StoredTensor> {
+    let (width, wide) = (config.vision.hidden, config.vision.intermediate);
+    let mut tensors = vec![
+        ("latent", vec![1, 1, width]),
+        ("norm.weight", vec![width]),
+        ("norm.bias", vec![width]),
+    ];
+    for (weight, bias, outputs, inputs) in [
+        ("q.weight", "q.bias", width, width),
+        ("kv.weight", "kv.bias", 2 * width, width),
+        ("proj.weight", "proj.bias", width, width),
+        ("mlp.fc1.weight", "mlp.fc1.bias", wide, width),
+        ("mlp.fc2.weight", "mlp.fc2.bias", width, wide),
+    ] {
+        tensors.push((weight, vec![outputs, inputs]));
+        tensors.push((bias, vec![outputs]));
+    }
+    let pooling = tensors.into_iter().map(|(name, shape)| {
+        StoredTensor::new(
+            &format!("vision_model.vision_tower.attn_pool.{name}"),
+            shape,
+        )
+    });
+    let counts = "gen_vision_model.quantize.codebook_used";
+    pooling
+        .chain([StoredTensor::new(counts, vec![CODES_COUNTED])])
+        .collect()
+}
