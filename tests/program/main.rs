@@ -12,6 +12,7 @@ mod hub_server;
 mod method;
 mod pretrain;
 mod probes;
+mod real_models;
 mod runs;
 mod strategies;
 mod support;

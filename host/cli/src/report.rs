@@ -233,6 +233,16 @@ pub fn model_info(info: &ModelInfo) -> String {
         ),
         ("verdict", info.verdict.to_owned()),
     ];
+    if let Some(adapter) = &info.adapter {
+        let scaled = if adapter.rslora { " (rsLoRA)" } else { "" };
+        facts.push((
+            "adapter",
+            format!(
+                "rank {}, alpha {}{scaled}, {} parameters on {} linear layers",
+                adapter.rank, adapter.alpha, adapter.parameters, adapter.modules
+            ),
+        ));
+    }
     facts.extend(info.groups.iter().map(|group| {
         let count = format!(
             "{} parameters in {} tensors",

@@ -73,6 +73,21 @@ pub struct TokenizerInfo {
     pub tokens: usize,
 }
 
+/// An adapter on the model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdapterInfo {
+    /// Rank of its products.
+    pub rank: usize,
+    /// Scale before the division by the rank.
+    pub alpha: f64,
+    /// Whether it is divided by the root of the rank.
+    pub rslora: bool,
+    /// Linear layers that it is on.
+    pub modules: usize,
+    /// Its weights.
+    pub parameters: usize,
+}
+
 /// A model's description.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelInfo {
@@ -94,6 +109,9 @@ pub struct ModelInfo {
     pub guidance: Option<f64>,
     /// `yes-no` where a verdict is read from two words, `text` where from an answer's text.
     pub verdict: &'static str,
+    /// The adapter on it, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterInfo>,
     /// Weights by group.
     pub groups: Vec<GroupInfo>,
     /// Special tokens.
@@ -146,6 +164,16 @@ pub fn info(model: &JanusModel) -> ModelInfo {
         } else {
             "text"
         },
+        adapter: parameters.adapter().map(|adapter| {
+            let settings = adapter.settings();
+            AdapterInfo {
+                rank: settings.rank,
+                alpha: settings.alpha,
+                rslora: settings.rslora,
+                modules: adapter.modules().count(),
+                parameters: adapter.iter().map(|(_, var)| var.elem_count()).sum(),
+            }
+        }),
         groups,
         special_tokens: model
             .text()
