@@ -14,3 +14,4 @@ mod probes;
 mod runs;
 mod strategies;
 mod support;
+mod synth;
