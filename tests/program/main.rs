@@ -16,3 +16,4 @@ mod real_models;
 mod runs;
 mod strategies;
 mod support;
+mod synth;

@@ -5,6 +5,7 @@ mod method;
 mod model;
 mod probe;
 mod strategy;
+mod synth;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
 };
+pub use self::synth::SynthArguments;
 
 /// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
 #[derive(Debug, Parser)]
@@ -56,7 +58,7 @@ pub enum Command {
     /// Look closer at a run or a model.
     #[command(subcommand)]
     Probe(ProbeCommand),
-    /// Look at a checkpoint.
+    /// Look at a checkpoint, or make one up.
     #[command(subcommand)]
     Model(ModelCommand),
     /// The tiny world that the tiny model lives in.
@@ -73,6 +75,8 @@ pub enum ModelCommand {
     Info(InfoArguments),
     /// Compute every value that a file of expected values names, and compare.
     Verify(VerifyArguments),
+    /// Write a checkpoint with a real one's names, shapes, shards and files, and random weights.
+    Synth(SynthArguments),
 }
 
 #[derive(Debug, Subcommand)]

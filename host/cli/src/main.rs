@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
+        Command::Model(ModelCommand::Synth(arguments)) => commands::model::synth::synth(&arguments),
         Command::World(WorldCommand::Evaluate(arguments)) => {
             commands::world::evaluate::evaluate(&arguments)
         }

@@ -36,12 +36,12 @@ pub fn bar(what: &str, unit: &str, total: u64) -> ProgressBar {
     }
 }
 
-/// A bar for a file of `total` bytes that comes over the network.
-pub fn bytes_bar(file: &str, total: u64) -> ProgressBar {
+/// A bar for `total` bytes that are read or written.
+pub fn bytes_bar(what: &str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
         "{msg:32} {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left",
     );
-    let bar = ProgressBar::new(total).with_message(file.to_owned());
+    let bar = ProgressBar::new(total).with_message(what.to_owned());
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

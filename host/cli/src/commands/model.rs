@@ -1,5 +1,7 @@
 //! `sc-host model`: what a checkpoint is, and whether we compute on it what we should.
 
+pub mod synth;
+
 use std::process::ExitCode;
 
 use crate::args::{InfoArguments, VerifyArguments};

@@ -248,12 +248,12 @@ fn a_folder_that_is_taken_stays_as_it_is() {
     let place = tempfile::tempdir().expect("a temporary folder");
     fs::write(place.path().join("mine"), b"mine").expect("is written");
     let synthesis = tiny(DType::F32, 1, Naming::HuggingFace);
-    let error = synthesis.write(place.path(), |_| {}).err().expect("fails");
+    let error = synthesis.write(place.path(), |_| {}).expect_err("fails");
     assert!(matches!(error, Error::OutputFolder { .. }), "{error}");
     assert_eq!(files(place.path()).len(), 1);
     let absent = place.path().join("absent");
     let wrong = tiny(DType::I64, 1, Naming::HuggingFace);
-    let error = wrong.write(&absent, |_| {}).err().expect("fails");
+    let error = wrong.write(&absent, |_| {}).expect_err("fails");
     assert!(error.to_string().contains("i64"), "{error}");
     assert_eq!(files(place.path()).len(), 1);
 }
