@@ -97,11 +97,12 @@ fn a_run_trains_an_adapter() {
         Some(&whole["after"])
     );
     let second = lasting(&out);
+    assert_eq!(first.len(), second.len());
     for ((name, bytes), (same, others)) in first.iter().zip(&second) {
         assert_eq!(name, same);
-        assert!(bytes == others, "{name}");
+        // What strategies are asked says how many rounds there will be.
+        assert!(bytes == others || name.starts_with("inputs"), "{name}");
     }
-    assert_eq!(first.len(), second.len());
 
     // The adapter's folder names its base.
     let printed = sc_host(folder.path(), &["model", "info", "out/model", "--json"]).succeeded();
@@ -197,7 +198,7 @@ fn a_run_on_prompts_from_files_measures_what_it_can() {
     assert_eq!(outcome.stderr.matches(told).count(), 1);
     let lines = outcome.json_lines();
     let summary = lines.last().expect("a summary");
-    assert_eq!(summary["before"]["nonunified"]["share"]["n"], 2);
+    assert_eq!(summary["before"]["nonunified"]["n"], 2);
     for absent in [
         "generation_accuracy",
         "weak_generation_share",

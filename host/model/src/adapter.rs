@@ -33,8 +33,6 @@ pub struct LoraSettings {
     pub alpha: f64,
     /// Divide α by √r in the place of r.
     pub rslora: bool,
-    /// Share of an adapter's inputs that are dropped in training, 0 to below 1.
-    pub dropout: f64,
     /// Which linear layers are adapted: a regular expression that a module's whole name must
     /// match, such as `model.language_model.layers.0.mlp.up_proj`.
     pub targets: String,
@@ -46,7 +44,6 @@ impl Default for LoraSettings {
             rank: 16,
             alpha: 32.0,
             rslora: false,
-            dropout: 0.0,
             targets: LANGUAGE_MODEL_LAYERS.into(),
         }
     }
@@ -58,29 +55,14 @@ impl LoraSettings {
     /// # Errors
     /// When one is out of its range, or the targets are no regular expression.
     pub fn check(&self) -> Result<()> {
-        let number = |name: &str, value: f64, holds: bool, expected: &str| {
-            if holds {
-                Ok(())
-            } else {
-                Err(Error::argument(name, value, expected))
-            }
-        };
         if !(1..=MOST_RANK).contains(&self.rank) {
             let expected = format!("1 to {MOST_RANK}");
             return Err(Error::argument("lora.rank", self.rank, expected));
         }
-        number(
-            "lora.alpha",
-            self.alpha,
-            self.alpha.is_finite() && self.alpha > 0.0,
-            "a finite number above 0",
-        )?;
-        number(
-            "lora.dropout",
-            self.dropout,
-            (0.0..1.0).contains(&self.dropout),
-            "a number from 0 to below 1",
-        )?;
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            let expected = "a finite number above 0";
+            return Err(Error::argument("lora.alpha", self.alpha, expected));
+        }
         self.pattern().map(|_| ())
     }
 

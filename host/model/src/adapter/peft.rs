@@ -41,8 +41,6 @@ struct PeftJson {
     #[serde(default)]
     use_rslora: bool,
     #[serde(default)]
-    lora_dropout: f64,
-    #[serde(default)]
     target_modules: Option<Targets>,
     #[serde(default)]
     alpha_pattern: Option<BTreeMap<String, f64>>,
@@ -305,7 +303,6 @@ impl Adapter {
                 rank: config.r,
                 alpha: config.lora_alpha,
                 rslora: config.use_rslora,
-                dropout: config.lora_dropout,
                 targets: targets.unwrap_or_else(|| LoraSettings::default().targets),
             },
             base: config.base_model_name_or_path.unwrap_or_default(),
@@ -340,7 +337,6 @@ impl Adapter {
             rank,
             alpha,
             rslora,
-            dropout,
             ..
         } = &self.settings;
         // By the names themselves: what they were found by may be of another naming.
@@ -369,7 +365,7 @@ impl Adapter {
             "r": rank,
             "lora_alpha": alpha,
             "use_rslora": rslora,
-            "lora_dropout": dropout,
+            "lora_dropout": 0.0,
             "target_modules": targets,
             "rank_pattern": ranks,
             "alpha_pattern": alphas,
