@@ -22,7 +22,7 @@ pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
 };
-pub use self::synth::SynthArguments;
+pub use self::synth::{ExportArguments, Format, SynthArguments};
 
 /// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
 #[derive(Debug, Parser)]
@@ -77,6 +77,8 @@ pub enum ModelCommand {
     Verify(VerifyArguments),
     /// Write a checkpoint with a real one's names, shapes, shards and files, and random weights.
     Synth(SynthArguments),
+    /// Write a model out, whole or its adapter alone, for other programs.
+    Export(ExportArguments),
 }
 
 #[derive(Debug, Subcommand)]

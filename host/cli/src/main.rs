@@ -60,6 +60,9 @@ fn main() -> ExitCode {
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
         Command::Model(ModelCommand::Synth(arguments)) => commands::model::synth::synth(&arguments),
+        Command::Model(ModelCommand::Export(arguments)) => {
+            commands::model::export::export(&arguments)
+        }
         Command::World(WorldCommand::Evaluate(arguments)) => {
             commands::world::evaluate::evaluate(&arguments)
         }

@@ -246,6 +246,12 @@ impl LowRank {
         ops::linear(&narrow, &self.b, None)? * self.scale
     }
 
+    /// The weight with it, in the weight's own dtype.
+    pub(crate) fn onto(&self, base: &Tensor) -> TensorResult<Tensor> {
+        let sum = (base.to_dtype(DType::F32)? + self.product()?)?;
+        sum.to_dtype(base.dtype())
+    }
+
     /// What is added to the weight, [out, in].
     fn product(&self) -> TensorResult<Tensor> {
         self.b.matmul(&self.a)? * self.scale
@@ -276,10 +282,7 @@ impl Weight {
     /// The weight with what is added to it, differentiable in both.
     pub(crate) fn merged(&self) -> TensorResult<Weight> {
         let base = match &self.added {
-            Some(added) => {
-                let sum = (self.base.to_dtype(DType::F32)? + added.product()?)?;
-                sum.to_dtype(self.base.dtype())?
-            }
+            Some(added) => added.onto(&self.base)?,
             None => self.base.clone(),
         };
         Ok(Weight { base, added: None })

@@ -12,6 +12,7 @@ mod adapter;
 mod checkpoint;
 mod config;
 mod error;
+pub mod export;
 pub mod image;
 pub mod info;
 mod janus;

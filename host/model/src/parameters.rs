@@ -13,7 +13,7 @@ use crate::checkpoint::weights::Weights;
 use crate::error::{Error, Result};
 
 /// Files that a saved model takes over from its base unchanged, byte for byte.
-const CARRIED_FILES: [&str; 10] = [
+pub(crate) const CARRIED_FILES: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -24,6 +24,14 @@ const CARRIED_FILES: [&str; 10] = [
     "processor_config.json",
     "chat_template.json",
     "chat_template.jinja",
+];
+
+/// Those of them that mean the same in both layouts.
+pub(crate) const TOKENIZER_FILES: [&str; 4] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "templates.json",
 ];
 
 /// A part of the model, by the name that its tensors start with.
@@ -188,6 +196,7 @@ pub struct Parameters {
     by_name: BTreeMap<String, Parameter>,
     adapter: Option<Adapter>,
     source: CheckpointSource,
+    precision: Precision,
 }
 
 impl Parameters {
@@ -244,6 +253,7 @@ impl Parameters {
             by_name,
             adapter: None,
             source: source.clone(),
+            precision,
         })
     }
 
@@ -295,6 +305,17 @@ impl Parameters {
     /// The dtype that the weights are held in, where they share one.
     pub(crate) fn held_dtype(&self) -> Option<DType> {
         shared(self.by_name.values().map(|parameter| parameter.var.dtype()))
+    }
+
+    /// The dtype to write the whole model in: the one that was asked for when it was loaded, else
+    /// the one that it came in, or f32 where it came in several.
+    pub(crate) fn export_dtype(&self) -> DType {
+        match self.precision {
+            Precision::Auto => self.stored_dtype().unwrap_or(DType::F32),
+            Precision::F32 => DType::F32,
+            Precision::BF16 => DType::BF16,
+            Precision::F16 => DType::F16,
+        }
     }
 
     /// Number of weights (scalars) in a group.

@@ -359,8 +359,9 @@ pub(crate) fn digest(model: &dyn UnifiedModel) -> Result<String, RunError> {
         hasher.update(name.as_bytes());
         // In f32 all dtypes that weights are held in keep their values.
         let values = var.as_detached_tensor().to_dtype(DType::F32)?;
-        for value in values.flatten_all()?.to_vec1::<f32>()? {
-            hasher.update(value.to_le_bytes());
+        for values in values.flatten_all()?.to_vec1::<f32>()?.chunks(1 << 12) {
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            hasher.update(bytes);
         }
     }
     Ok(hex(&hasher.finalize()))

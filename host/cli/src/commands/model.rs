@@ -1,5 +1,6 @@
 //! `sc-host model`: what a checkpoint is, and whether we compute on it what we should.
 
+pub mod export;
 pub mod synth;
 
 use std::process::ExitCode;

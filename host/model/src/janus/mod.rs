@@ -11,10 +11,12 @@ use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
 
 use crate::adapter::{Adapter, LinearShape, LoraSettings};
+use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
 use crate::config::{Config, GenerationDefaults, preprocessor};
 use crate::error::{Error, Result};
 use crate::parameters::{Detached, Group, Parameters, Precision};
+use crate::synth::folder::NewFolder;
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 
@@ -206,6 +208,23 @@ impl JanusModel {
     /// Whether the CPU's kernels for small models run.
     fn has_small_kernels(&self) -> bool {
         self.kernels == Kernels::Small
+    }
+
+    /// Writes the adapter to the folder `out`, which must be absent or empty, in PEFT's layout.
+    ///
+    /// # Errors
+    /// When the model has none, the folder is taken, or a file cannot be written.
+    pub fn export_adapter(&self, out: &Path) -> Result<()> {
+        let Some(adapter) = self.parameters.adapter() else {
+            return Err(Error::argument(
+                "model",
+                "one without an adapter",
+                "one with one",
+            ));
+        };
+        let folder = NewFolder::begin(out, 0)?;
+        adapter.write(&folder.path(""), Naming::HuggingFace)?;
+        folder.publish()
     }
 
     /// The configuration.

@@ -20,15 +20,32 @@ pub(super) fn all(synthesis: &Synthesis) -> Result<Vec<(&'static str, Vec<u8>)>>
     let dtype = torch_name(synthesis.dtype);
     let tokenizer = tokenizer::json(&config.text, &special)?;
     let mut files = vec![(tokenizer::FILE, tokenizer)];
-    let of_layout = match synthesis.layout {
+    files.push((
+        "tokenizer_config.json",
+        pretty(
+            "tokenizer_config.json",
+            &tokenizer_config(&config, &special),
+        )?,
+    ));
+    files.extend(of_layout(&config, &special, dtype)?);
+    Ok(files)
+}
+
+/// The files that say what a checkpoint is in its layout, beside those of the tokenizer.
+pub(crate) fn of_layout(
+    config: &Config,
+    special: &SpecialTokens,
+    dtype: &str,
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let mut files = Vec::new();
+    let jsons = match config.naming {
         Naming::HuggingFace => {
             files.push(hugging_face::chat_template());
-            hugging_face::files(&config, &special, dtype)
+            hugging_face::files(config, special, dtype)
         }
-        Naming::Original => original::files(synthesis.size, &config, dtype),
+        Naming::Original => original::files(config, dtype),
     };
-    let of_tokenizer = ("tokenizer_config.json", tokenizer_config(&config, &special));
-    for (name, json) in of_layout.into_iter().chain([of_tokenizer]) {
+    for (name, json) in jsons {
         files.push((name, pretty(name, &json)?));
     }
     Ok(files)
@@ -44,7 +61,7 @@ pub(super) fn pretty(file: &str, json: &impl Serialize) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn torch_name(dtype: DType) -> &'static str {
+pub(crate) fn torch_name(dtype: DType) -> &'static str {
     match dtype {
         DType::BF16 => "bfloat16",
         DType::F16 => "float16",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// A folder under way: its files lie beside its place until all are there.
-pub(super) struct NewFolder {
+pub(crate) struct NewFolder {
     out: PathBuf,
     partial: PathBuf,
     published: bool,
@@ -15,7 +15,7 @@ pub(super) struct NewFolder {
 impl NewFolder {
     /// Begins the folder `out`, which must be absent or empty, on a disk that must have room for
     /// `bytes`.
-    pub(super) fn begin(out: &Path, bytes: u64) -> Result<NewFolder> {
+    pub(crate) fn begin(out: &Path, bytes: u64) -> Result<NewFolder> {
         // Without a slash or a dot at the end.
         let out: PathBuf = out.components().collect();
         let refused = |problem| Error::OutputFolder {
@@ -51,18 +51,18 @@ impl NewFolder {
     }
 
     /// The path of a file that is written.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.partial.join(name)
     }
 
     /// Writes a file.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.path(name);
         fs::write(&path, content).map_err(Error::io("write", path))
     }
 
     /// Puts the folder into its place.
-    pub(super) fn publish(mut self) -> Result<()> {
+    pub(crate) fn publish(mut self) -> Result<()> {
         if self.out.exists() {
             // Empty, or it is not removed. Not every system renames onto it.
             fs::remove_dir(&self.out).map_err(Error::io("write", &self.out))?;

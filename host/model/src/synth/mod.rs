@@ -16,11 +16,11 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 
-mod files;
-mod folder;
-mod shards;
+pub(crate) mod files;
+pub(crate) mod folder;
+pub(crate) mod shards;
 mod size;
-mod tensors;
+pub(crate) mod tensors;
 mod tokenizer;
 mod values;
 
@@ -117,7 +117,7 @@ impl Synthesis {
 
     fn shards(&self) -> Result<Vec<Shard>> {
         let dtype = shards::stored_dtype(self.dtype)?;
-        shards::split(stored_tensors(self)?, dtype, shards::MOST_BYTES)
+        shards::split(stored_tensors(&self.config())?, dtype, shards::MOST_BYTES)
     }
 }
 

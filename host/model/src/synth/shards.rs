@@ -16,14 +16,14 @@ use super::values::{CHUNK, Values};
 use crate::error::{Error, Result};
 
 /// Most bytes of tensors in a file, as transformers saves them: 5 GB.
-pub(super) const MOST_BYTES: usize = 5_000_000_000;
+pub(crate) const MOST_BYTES: usize = 5_000_000_000;
 /// The file that says which shard each tensor is in.
-pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// Chunks that are written at a time: with the piece that is made meanwhile, some 64 MiB at most.
 const PIECE_CHUNKS: usize = 512;
 
 /// The dtype by its name in a file.
-pub(super) fn stored_dtype(dtype: DType) -> Result<Dtype> {
+pub(crate) fn stored_dtype(dtype: DType) -> Result<Dtype> {
     match dtype {
         DType::BF16 => Ok(Dtype::BF16),
         DType::F16 => Ok(Dtype::F16),
@@ -33,8 +33,8 @@ pub(super) fn stored_dtype(dtype: DType) -> Result<Dtype> {
 }
 
 /// A file of weights.
-pub(super) struct Shard {
-    pub(super) name: String,
+pub(crate) struct Shard {
+    pub(crate) name: String,
     dtype: Dtype,
     tensors: Vec<StoredTensor>,
     /// What comes before the values.
@@ -43,7 +43,7 @@ pub(super) struct Shard {
 
 /// Puts tensors into files of at most `most` bytes of values each, in their order; one that is
 /// larger has a file to itself.
-pub(super) fn split(tensors: Vec<StoredTensor>, dtype: Dtype, most: usize) -> Result<Vec<Shard>> {
+pub(crate) fn split(tensors: Vec<StoredTensor>, dtype: Dtype, most: usize) -> Result<Vec<Shard>> {
     let mut groups: Vec<Vec<StoredTensor>> = vec![Vec::new()];
     let mut filled = 0;
     for tensor in tensors {
@@ -75,7 +75,7 @@ pub(super) fn split(tensors: Vec<StoredTensor>, dtype: Dtype, most: usize) -> Re
 }
 
 /// The index of shards; none for a single file.
-pub(super) fn index(shards: &[Shard]) -> Result<Option<Vec<u8>>> {
+pub(crate) fn index(shards: &[Shard]) -> Result<Option<Vec<u8>>> {
     if shards.len() == 1 {
         return Ok(None);
     }
@@ -131,13 +131,13 @@ fn header(file: &str, tensors: &[StoredTensor], dtype: Dtype) -> Result<Vec<u8>>
 
 impl Shard {
     /// Bytes of the file.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.header.len() as u64 + self.value_bytes()
     }
 
     /// What the file begins with.
     #[cfg(test)]
-    pub(super) fn header(&self) -> &[u8] {
+    pub(crate) fn header(&self) -> &[u8] {
         &self.header
     }
 
@@ -147,7 +147,7 @@ impl Shard {
     }
 
     /// Writes the file; `progress` is told of each piece.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         path: &Path,
         seed: u64,
@@ -169,6 +169,25 @@ impl Shard {
         progress(ready.len() as u64);
         // A rename must not overtake the bytes that it publishes.
         file.sync_all()
+    }
+
+    /// Writes the file out of whole parts; `bytes` answers those of a part in the file's dtype.
+    pub(crate) fn write_parts(
+        &self,
+        path: &Path,
+        bytes: &mut dyn FnMut(&Values) -> Result<Vec<u8>>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        let failed = |error| Error::io("write", path)(error);
+        let mut file = File::create_new(path).map_err(failed)?;
+        file.write_all(&self.header).map_err(failed)?;
+        for part in self.tensors.iter().flat_map(|tensor| &tensor.parts) {
+            let bytes = bytes(part)?;
+            file.write_all(&bytes).map_err(failed)?;
+            progress(bytes.len() as u64);
+        }
+        // A rename must not overtake the bytes that it publishes.
+        file.sync_all().map_err(failed)
     }
 
     fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {

@@ -75,7 +75,7 @@ impl ModelSize {
 }
 
 /// SigLIP-L/16 at 384 and VQ-16, which all published sizes share.
-fn published_eye_and_tokenizer() -> (VisionConfig, VqConfig) {
+pub(super) fn published_eye_and_tokenizer() -> (VisionConfig, VqConfig) {
     let vision = VisionConfig {
         hidden: 1024,
         intermediate: 4096,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::elements;
 use super::values::{Spread, Values};
-use super::{Synthesis, elements};
 use crate::checkpoint::names::{Naming, Place};
 use crate::config::Config;
 use crate::error::Result;
@@ -15,11 +15,11 @@ const CODES_COUNTED: usize = 65_536;
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct StoredTensor {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct StoredTensor {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
     /// Its values: the authors put those of three of transformers' tensors one after the other.
-    pub(super) parts: Vec<Values>,
+    pub(crate) parts: Vec<Values>,
 }
 
 impl StoredTensor {
@@ -44,13 +44,12 @@ fn values(name: &str, shape: &[usize]) -> Values {
     }
 }
 
-/// The tensors of a checkpoint by ascending name.
-pub(super) fn stored_tensors(synthesis: &Synthesis) -> Result<Vec<StoredTensor>> {
-    let config = synthesis.config();
+/// The tensors that a checkpoint of this configuration holds, by ascending name.
+pub(crate) fn read_tensors(config: &Config) -> Result<BTreeMap<String, StoredTensor>> {
     let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
-    for (name, shape) in JanusModel::tensor_shapes(&config)? {
+    for (name, shape) in JanusModel::tensor_shapes(config)? {
         let part = values(&name, &shape);
-        let Place { name, third } = synthesis.layout.place(&name);
+        let Place { name, third } = config.naming.place(&name);
         // Parts by ascending name are k, q, v: each third goes to its own place.
         match (third, stored.get_mut(&name)) {
             (Some(third), Some(joint)) => {
@@ -66,8 +65,14 @@ pub(super) fn stored_tensors(synthesis: &Synthesis) -> Result<Vec<StoredTensor>>
             }
         }
     }
-    if synthesis.layout == Naming::Original {
-        for tensor in unused(&config) {
+    Ok(stored)
+}
+
+/// The same with those that the layout stores and nothing reads.
+pub(super) fn stored_tensors(config: &Config) -> Result<Vec<StoredTensor>> {
+    let mut stored = read_tensors(config)?;
+    if config.naming == Naming::Original {
+        for tensor in unused(config) {
             stored.insert(tensor.name.clone(), tensor);
         }
     }

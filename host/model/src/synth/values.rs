@@ -57,8 +57,8 @@ impl Spread {
 
 /// Values of one tensor of transformers' names.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Values {
-    pub(super) name: String,
+pub(crate) struct Values {
+    pub(crate) name: String,
     pub(super) spread: Spread,
     pub(super) count: usize,
 }

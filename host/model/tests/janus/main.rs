@@ -4,6 +4,7 @@ mod adapter;
 mod branches;
 mod checkpoint;
 mod common;
+mod export;
 mod gradients;
 mod hostile;
 mod images;

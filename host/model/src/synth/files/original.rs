@@ -2,37 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::super::ModelSize;
-use crate::config::Config;
+use super::super::size::published_eye_and_tokenizer;
+use crate::config::{Config, TextConfig};
 
 /// The files of JSON beside the tokenizer's.
-pub(super) fn files(size: ModelSize, config: &Config, dtype: &str) -> Vec<(&'static str, Value)> {
+pub(super) fn files(config: &Config, dtype: &str) -> Vec<(&'static str, Value)> {
     vec![
-        ("config.json", model(size, config, dtype)),
+        ("config.json", model(config, dtype)),
         ("preprocessor_config.json", preprocessor(config)),
         ("processor_config.json", processor(config)),
     ]
 }
 
 /// `config.json`: what it leaves out, their code knows.
-fn model(size: ModelSize, config: &Config, dtype: &str) -> Value {
+fn model(config: &Config, dtype: &str) -> Value {
     let Config {
         text, vision, vq, ..
     } = config;
-    let mut language = json!({
-        "max_position_embeddings": text.positions,
-        "model_type": "llama",
-        "num_hidden_layers": text.layers,
-        "torch_dtype": dtype,
-        "vocab_size": text.vocab,
-    });
-    // The 7B has the other sizes that a Llama has where nothing is said.
-    if size != ModelSize::JanusPro7B {
-        language["hidden_size"] = text.hidden.into();
-        language["intermediate_size"] = text.intermediate.into();
-        language["num_attention_heads"] = text.heads.into();
-        language["num_key_value_heads"] = text.kv_heads.into();
-    }
+    let language = language(text, dtype);
     let mut seen = json!({
         "image_size": vision.image,
         "model_name": "siglip_large_patch16_384",
@@ -40,7 +27,8 @@ fn model(size: ModelSize, config: &Config, dtype: &str) -> Value {
         "select_layer": -1,
     });
     let mut drawn = json!({ "image_token_size": vq.codes, "n_embed": vq.embed });
-    if size == ModelSize::Tiny {
+    let (eye, tokenizer) = published_eye_and_tokenizer();
+    if (vision, vq) != (&eye, &tokenizer) {
         // Sizes that no code knows by a name, under the names of the authors' dataclasses.
         seen["model_name"] = "siglip_custom".into();
         seen["width"] = vision.hidden.into();
@@ -75,9 +63,42 @@ fn model(size: ModelSize, config: &Config, dtype: &str) -> Value {
         "gen_vision_config": part("VQ-16", "gen_vision", drawn),
         "language_config": language,
         "model_type": "multi_modality",
+        "tie_word_embeddings": text.tied,
         "torch_dtype": dtype,
         "vision_config": part("CLIPVisionTower", "vision", seen),
     })
+}
+
+/// The language model's part: what a Llama has where nothing is said (`LlamaConfig`) is left out.
+fn language(text: &TextConfig, dtype: &str) -> Value {
+    let mut language = json!({
+        "max_position_embeddings": text.positions,
+        "model_type": "llama",
+        "num_hidden_layers": text.layers,
+        "torch_dtype": dtype,
+        "vocab_size": text.vocab,
+    });
+    let sizes = [
+        ("hidden_size", text.hidden, 4096),
+        ("intermediate_size", text.intermediate, 11_008),
+        ("num_attention_heads", text.heads, 32),
+        ("num_key_value_heads", text.kv_heads, 32),
+        ("head_dim", text.head_dim, text.hidden / text.heads),
+    ];
+    for (key, size, unsaid) in sizes {
+        if size != unsaid {
+            language[key] = size.into();
+        }
+    }
+    for (key, number, unsaid) in [
+        ("rms_norm_eps", text.rms_eps, 1e-6),
+        ("rope_theta", text.rope_theta, 1e4),
+    ] {
+        if number != unsaid {
+            language[key] = number.into();
+        }
+    }
+    language
 }
 
 fn preprocessor(config: &Config) -> Value {
