@@ -286,6 +286,28 @@ fn killed_at(folder: &Path, arguments: &[&str], out: &str, checkpoint: &str) {
     child.wait().expect("ended");
 }
 
+/// What overflows is an error, not a value.
+#[test]
+fn a_loss_that_is_no_number_is_none() {
+    let inputs = r#"{"chosen_logps":[1e308],"rejected_logps":[-1e308],"ref_chosen_logps":[-1e308],
+        "ref_rejected_logps":[1e308],"len":16}"#;
+    let folder = folder();
+    let arguments = [
+        "loss",
+        "eval",
+        "--json",
+        "--objective",
+        "sigmoid",
+        "--beta",
+        "0.1",
+    ];
+    let outcome = sc_host_given(folder.path(), &arguments, inputs);
+    assert_eq!(outcome.code, Some(1));
+    for part in ["sequence 0", "finite", "hint:"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+}
+
 /// In the middle of a round, and in both schemes: with a reference and without, before a replay and
 /// after one.
 #[test]
@@ -314,6 +336,23 @@ fn a_run_killed_between_passes_goes_on_to_the_same_bytes() {
         let cut = with(name);
         let cut: Vec<&str> = cut.iter().map(String::as_str).collect();
         killed_at(folder.path(), &cut, name, checkpoint);
+        // What the round has been decided by cannot be changed in the middle of it.
+        for late in ["--objective=sigmoid", "--epochs=3", "--prompts=50"] {
+            let refused = sc_host(folder.path(), &["run", "--resume", name, late]);
+            assert_eq!(refused.code, Some(1), "{late}");
+            assert!(refused.stderr.contains("in the middle of round"), "{late}");
+        }
+        let state = folder
+            .path()
+            .join(name)
+            .join("checkpoints")
+            .join(checkpoint);
+        let (round, aside) = (state.join("round.bin"), folder.path().join("aside"));
+        fs::rename(&round, &aside).expect("is moved");
+        let refused = sc_host(folder.path(), &["run", "--resume", name]);
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.stderr.contains("round.bin"), "{}", refused.stderr);
+        fs::rename(&aside, &round).expect("is moved back");
         let resumed = sc_host(folder.path(), &["run", "--resume", name]).succeeded();
         assert!(
             resumed.stderr.contains("goes on after pass"),

@@ -251,3 +251,63 @@ fn a_run_on_prompts_from_files_measures_what_it_can() {
         assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
     }
 }
+
+/// What a run kept can be had whole, in either layout, or as the adapter alone.
+#[test]
+fn models_are_exported_for_other_programs() {
+    let folder = folder();
+    let base = repository_path("tests/fixtures/janus-a");
+    let adapter = repository_path("tests/fixtures/janus-a-lora");
+    let expected = format!("{adapter}/expected.safetensors");
+    fs::copy(
+        format!("{base}/expected.safetensors"),
+        folder.path().join("inputs.safetensors"),
+    )
+    .expect("is copied");
+    for format in ["hf", "original"] {
+        let arguments = [
+            "model",
+            "export",
+            &base,
+            "--adapter",
+            &adapter,
+            "--format",
+            format,
+            "--to",
+            format,
+            "--json",
+        ];
+        let printed = sc_host(folder.path(), &arguments).succeeded().json_lines();
+        assert_eq!(printed[0]["merged"], true);
+        let to = folder.path().join(format);
+        fs::copy(
+            folder.path().join("inputs.safetensors"),
+            to.join("expected.safetensors"),
+        )
+        .expect("is copied");
+        let verify = ["model", "verify", format, "--expected", &expected, "--json"];
+        let printed = sc_host(folder.path(), &verify).succeeded().json_lines();
+        assert_eq!(printed[0]["passed"], true, "{format}");
+        let again = sc_host(folder.path(), &arguments);
+        assert_eq!(again.code, Some(1));
+        assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
+    }
+    let lora = ["--train", "lora", "--lora-rank", "2", "--rounds", "1"];
+    small_run(folder.path(), &lora).succeeded();
+    let arguments = [
+        "model", "export", "out", "--format", "peft", "--to", "alone",
+    ];
+    sc_host(folder.path(), &arguments).succeeded();
+    assert_eq!(
+        files(&folder.path().join("alone")),
+        files(&folder.path().join("out/model"))
+    );
+    let none = [
+        "model", "export", &base, "--format", "peft", "--to", "nothing",
+    ];
+    let outcome = sc_host(folder.path(), &none);
+    assert_eq!(outcome.code, Some(1));
+    for part in ["has no adapter", "hint:"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+}

@@ -37,6 +37,8 @@ const START: &str = "start";
 /// The round that is not over.
 const ROUND: &str = "round.bin";
 const REFERENCE: &str = "reference.safetensors";
+/// Between round and pass in the name of a checkpoint in the middle of a round.
+const MIDWAY: &str = "-pass-";
 /// The optimizer's step, among its moments: no moment has such a name.
 const STEP: &str = "step";
 
@@ -209,13 +211,18 @@ impl Checkpoint {
         self.memory.round
     }
 
+    /// Whether a round had begun that is not over.
+    pub fn is_midway(&self) -> bool {
+        self.midway.is_some()
+    }
+
     /// Sorted by name, the latest is the last.
     fn folder_name(&self) -> String {
         let round = self.memory.round;
         match &self.midway {
             None => format!("round-{round:05}"),
             Some(midway) => format!(
-                "round-{round:05}-pass-{:05}",
+                "round-{round:05}{MIDWAY}{:05}",
                 midway.round.training.passes()
             ),
         }
@@ -327,6 +334,11 @@ impl Files<'_> {
     fn midway(&self) -> Result<Option<Midway>, RunError> {
         let path = self.folder.join(ROUND);
         if !path.exists() {
+            // What is named after a pass is of a round that is not over.
+            let name = self.folder.file_name().unwrap_or_default();
+            if name.to_string_lossy().contains(MIDWAY) {
+                return Err(self.damaged(ROUND, &"it is missing"));
+            }
             return Ok(None);
         }
         let bytes = fs::read(&path).map_err(RunError::io("read", &path))?;

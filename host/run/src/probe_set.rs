@@ -99,7 +99,12 @@ pub fn read(file: &Path, size: usize) -> Result<Vec<LabelledImage>, RunError> {
 }
 
 fn picture(path: &Path) -> Result<Picture, String> {
-    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    // Looked at before it is opened: a pipe would wait for ever, a device may never end.
+    let about = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is no regular file".into());
+    }
+    let size = about.len();
     if size > MOST_BYTES {
         return Err(format!(
             "it is {size} bytes long; at most {MOST_BYTES} are read"

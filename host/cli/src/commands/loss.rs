@@ -105,6 +105,13 @@ fn eval(arguments: &LossEvalArguments) -> anyhow::Result<()> {
     let loss = Loss::new(arguments.objective, &settings, inputs.len as usize);
     let per_sequence = values(&loss, &inputs)?;
     let mean = per_sequence.iter().sum::<f64>() / per_sequence.len() as f64;
+    if let Some(at) = per_sequence.iter().position(|value| !value.is_finite()) {
+        return Err(Mistake::error(
+            format!("the loss of sequence {at} is no finite number"),
+            "log-probabilities of an image are sums of logarithms: 0 at most, and some thousands below \
+             it at least",
+        ));
+    }
     if arguments.json {
         return report::json_line(&Values { per_sequence, mean });
     }

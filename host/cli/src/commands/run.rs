@@ -58,6 +58,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         })
         .transpose()?;
     if let Some(checkpoint) = &checkpoint {
+        if checkpoint.is_midway() {
+            check_round_under_way(arguments, checkpoint.round() + 1)?;
+        }
         let finished = resumed.as_ref().is_none_or(RunStore::is_finished);
         check_rounds(checkpoint.round(), finished, &configuration.settings)?;
     }
@@ -116,6 +119,28 @@ fn told_of_resumption(
         }
         error.into()
     })
+}
+
+/// Refuses options that the round under way has been decided by already.
+fn check_round_under_way(arguments: &RunArguments, round: u32) -> anyhow::Result<()> {
+    let method = &arguments.method;
+    let typed = [
+        ("--objective", method.objective.is_some()),
+        ("--token-weights", method.token_weights.is_some()),
+        ("--prompts", !arguments.prompts.is_empty()),
+        ("--images-per-prompt", arguments.images_per_prompt.is_some()),
+        ("--epochs", arguments.epochs.is_some()),
+    ];
+    match typed.into_iter().find(|(_, typed)| *typed) {
+        Some((option, _)) => Err(Mistake::error(
+            format!(
+                "`{option}` is given in the middle of round {round}, which has begun otherwise; expected \
+                 options that can still count"
+            ),
+            "go on without it; when the round is over, the run can be resumed with it",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Refuses to go on with a run that has done all its rounds.
