@@ -85,12 +85,11 @@ pub fn weight_bytes(model: &JanusModel) -> u64 {
     (weights * dtype.size_in_bytes()) as u64
 }
 
+/// A file of settings: its name and content.
+type SmallFile = (&'static str, Cow<'static, [u8]>);
+
 /// The files beside the weights.
-fn settings(
-    model: &JanusModel,
-    config: &Config,
-    dtype: DType,
-) -> Result<Vec<(&'static str, Cow<'static, [u8]>)>> {
+fn settings(model: &JanusModel, config: &Config, dtype: DType) -> Result<Vec<SmallFile>> {
     let source = model.parameters.source();
     let same_layout = model.config().naming == config.naming;
     let carried: &[&'static str] = if same_layout {
