@@ -41,8 +41,10 @@ const LANES: usize = 16;
 fn dot<T: Number>(query: &[f32], key: &[T]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let (query, key) = (query.chunks_exact(LANES), key.chunks_exact(LANES));
-    let rest = query.remainder().iter().zip(key.remainder());
-    let rest = rest.fold(0.0_f32, |sum, (q, k)| q.mul_add(k.widen(), sum));
+    let mut rest = 0.0_f32;
+    for (q, k) in query.remainder().iter().zip(key.remainder()) {
+        rest = q.mul_add(k.widen(), rest);
+    }
     for (query, key) in query.zip(key) {
         for lane in 0..LANES {
             lanes[lane] = query[lane].mul_add(key[lane].widen(), lanes[lane]);
@@ -63,21 +65,27 @@ fn attend<T: Number>(
 ) {
     let width = query.len();
     attended.fill(0.0);
-    scores.clear();
     let scale = 1.0 / (width as f32).sqrt();
-    for keys in keys {
-        scores.extend(keys.chunks_exact(width).map(|key| dot(query, key) * scale));
-    }
+    let of_stem = keys[0].len() / width;
+    scores.clear();
+    scores.resize(of_stem + keys[1].len() / width, 0.0);
     if scores.is_empty() {
         return;
     }
+    // Loops, not iterators with closures: those would be compiled without the vector unit.
+    let (stem, branch) = scores.split_at_mut(of_stem);
+    for (scores, keys) in [stem, branch].into_iter().zip(keys) {
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
+            *score = dot(query, key) * scale;
+        }
+    }
     let (sum, _) = exponentials(scores);
-    let steps = values
-        .into_iter()
-        .flat_map(|values| values.chunks_exact(width));
-    for (weight, value) in scores.iter().zip(steps) {
-        for (attended, value) in attended.iter_mut().zip(value) {
-            *attended = weight.mul_add(value.widen(), *attended);
+    let (stem, branch) = scores.split_at(of_stem);
+    for (weights, values) in [stem, branch].into_iter().zip(values) {
+        for (weight, value) in weights.iter().zip(values.chunks_exact(width)) {
+            for (attended, value) in attended.iter_mut().zip(value) {
+                *attended = weight.mul_add(value.widen(), *attended);
+            }
         }
     }
     let share = 1.0 / sum;
