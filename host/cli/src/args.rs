@@ -1,6 +1,7 @@
 //! What may be typed. What it means is worked out, and checked, by the commands.
 
 mod debug;
+mod export;
 mod method;
 mod model;
 mod probe;
@@ -15,6 +16,7 @@ use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
 pub use self::debug::{DebugCommand, PreprocessArguments};
+pub use self::export::{ExportArguments, Format};
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
@@ -22,7 +24,7 @@ pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
 };
-pub use self::synth::{ExportArguments, Format, SynthArguments};
+pub use self::synth::SynthArguments;
 
 /// Self-improvement of unified multimodal models by their own verdicts, with sandboxed strategies.
 #[derive(Debug, Parser)]
@@ -92,7 +94,7 @@ pub enum WorldCommand {
 /// What every command that draws takes.
 #[derive(Debug, Args)]
 pub struct Basics {
-    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// Checkpoint folder, or a model of the hub: ORG/NAME or
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
@@ -182,7 +184,7 @@ pub struct RunArguments {
     /// label` [default: renders of the tiny world].
     #[arg(long, value_name = "FILE")]
     pub probe: Option<PathBuf>,
-    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// Checkpoint folder, or a model of the hub: ORG/NAME or
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(long, value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
@@ -393,7 +395,7 @@ pub struct PretrainArguments {
 
 #[derive(Debug, Args)]
 pub struct InfoArguments {
-    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// Checkpoint folder, or a model of the hub: ORG/NAME or
     /// ORG/NAME@REVISION [default: the tiny model that comes with the program].
     #[arg(value_name = "DIR|ORG/NAME")]
     pub model: Option<PathBuf>,
@@ -406,7 +408,7 @@ pub struct InfoArguments {
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Checkpoint folder in Hugging Face layout, or a model of the hub: ORG/NAME or
+    /// Checkpoint folder, or a model of the hub: ORG/NAME or
     /// ORG/NAME@REVISION.
     #[arg(value_name = "DIR|ORG/NAME")]
     pub model: PathBuf,

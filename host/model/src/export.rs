@@ -5,13 +5,13 @@ use std::path::Path;
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 
+use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::parameters::{CARRIED_FILES, Parameters, TOKENIZER_FILES};
 use crate::synth::files::{of_layout, torch_name};
-use crate::synth::folder::NewFolder;
 use crate::synth::shards::{self, Shard};
 use crate::synth::tensors::read_tensors;
 
@@ -59,10 +59,7 @@ pub fn export(
     let bytes = shards.iter().map(Shard::bytes).chain(of_small).sum();
     let folder = NewFolder::begin(out, bytes)?;
     let mut files = Vec::new();
-    for (name, content) in small {
-        folder.write(name, &content)?;
-        files.push(name.to_owned());
-    }
+    folder.write_all(&small, &mut files)?;
     for shard in shards {
         let path = folder.path(&shard.name);
         shard.write_parts(

@@ -21,7 +21,6 @@ mod ops;
 mod parameters;
 pub mod synth;
 mod text;
-mod torch;
 mod unified;
 pub mod verify;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::adapter::{Adapter, LowRank, Weight, write_tensors};
+use crate::checkpoint::folder::remove_if_there;
 use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
 use crate::checkpoint::weights::Weights;
@@ -425,13 +426,6 @@ fn publish(partial: &Path, to: &Path, replaced: &Path) -> Result<()> {
         return Err(Error::io("write", to)(error));
     }
     remove_if_there(replaced)
-}
-
-fn remove_if_there(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(Error::io("write", folder))?;
-    }
-    Ok(())
 }
 
 /// What all of some dtypes are.

@@ -8,7 +8,7 @@
 //! checkpoints/     all that the next round needs, for a run that goes on later
 //! base-images.jsonl  images of the model that the run began with, which it and the last one judge
 //! images/          what the model draws for the same prompts, before and after
-//! model/           the last kept model, in Hugging Face layout
+//! model/           the last kept model, as its base was, or its adapter
 //! summary.json     figures before and after
 //! timings.jsonl    how long things took: the only file that two equal runs differ in
 //! ```

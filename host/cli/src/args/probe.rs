@@ -42,7 +42,7 @@ pub struct DynamicsArguments {
     /// A run directory: measures the model that it began with and the last that it kept.
     #[arg(value_name = "RUN", required_unless_present = "model")]
     pub run: Option<PathBuf>,
-    /// A checkpoint folder in Hugging Face layout, or ORG/NAME or ORG/NAME@REVISION of the hub, in the
+    /// A checkpoint folder, or ORG/NAME or ORG/NAME@REVISION of the hub, in the
     /// place of a run.
     #[arg(long, value_name = "DIR|ORG/NAME", conflicts_with = "run")]
     pub model: Option<PathBuf>,

@@ -11,8 +11,8 @@ use safetensors::tensor::{Dtype, Metadata};
 
 use super::names::{Naming, Place, is_unused};
 use super::source::CheckpointSource;
+use super::torch;
 use crate::error::{Error, Result};
-use crate::torch;
 
 /// A safetensors header larger than this is refused by the format's own reader.
 const MAX_HEADER: usize = 100_000_000;

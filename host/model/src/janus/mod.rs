@@ -11,12 +11,12 @@ use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
 
 use crate::adapter::{Adapter, LinearShape, LoraSettings};
+use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
 use crate::config::{Config, GenerationDefaults, preprocessor};
 use crate::error::{Error, Result};
 use crate::parameters::{Detached, Group, Parameters, Precision};
-use crate::synth::folder::NewFolder;
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 

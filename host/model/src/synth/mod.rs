@@ -11,13 +11,13 @@ use std::path::Path;
 
 use candle_core::DType;
 
+use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 
 pub(crate) mod files;
-pub(crate) mod folder;
 pub(crate) mod shards;
 mod size;
 pub(crate) mod tensors;
@@ -26,7 +26,6 @@ mod values;
 
 pub use size::ModelSize;
 
-use folder::NewFolder;
 use shards::Shard;
 use tensors::stored_tensors;
 
@@ -95,10 +94,7 @@ impl Synthesis {
         let bytes = shards.iter().map(Shard::bytes).chain(of_small).sum();
         let folder = NewFolder::begin(out, bytes)?;
         let mut files = Vec::new();
-        for (name, content) in small {
-            folder.write(name, &content)?;
-            files.push(name.to_owned());
-        }
+        folder.write_all(&small, &mut files)?;
         for shard in shards {
             let path = folder.path(&shard.name);
             shard

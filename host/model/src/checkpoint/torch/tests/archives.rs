@@ -1,7 +1,7 @@
 //! Archives that are cut, contradict themselves, or are not of PyTorch.
 
 use super::build::{Pickle, Width, Zip, checkpoint, end, refusal};
-use crate::torch::tensors;
+use crate::checkpoint::torch::tensors;
 
 /// An archive of a pickle that holds the tensor `w`, whose storage has this entry.
 fn archive(width: Width, change: impl FnOnce(&mut Zip)) -> Vec<u8> {

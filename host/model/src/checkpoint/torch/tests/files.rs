@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 
 use super::build::refusal;
-use crate::torch::{TensorAt, tensors};
+use crate::checkpoint::torch::{TensorAt, tensors};
 
 fn fixture(file: &str) -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

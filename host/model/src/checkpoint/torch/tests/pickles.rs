@@ -1,9 +1,9 @@
 //! Pickles made to do harm, or broken.
 
 use super::build::{Pickle, checkpoint, refusal};
-use crate::torch::objects::Value;
-use crate::torch::pickle::{MAX_BYTES, MAX_OPEN, MAX_TEXT, MAX_VALUES, load};
-use crate::torch::tensors;
+use crate::checkpoint::torch::objects::Value;
+use crate::checkpoint::torch::pickle::{MAX_BYTES, MAX_OPEN, MAX_TEXT, MAX_VALUES, load};
+use crate::checkpoint::torch::tensors;
 
 /// What a checkpoint with this pickle is refused for.
 fn refused(pickle: &[u8], parts: &[&str]) {

@@ -1,8 +1,8 @@
 //! Sound pickles of what is no dictionary of tensors, or of tensors that are not where they say.
 
 use super::build::{Pickle, checkpoint, refusal};
-use crate::torch::objects::MAX_RANK;
-use crate::torch::tensors;
+use crate::checkpoint::torch::objects::MAX_RANK;
+use crate::checkpoint::torch::tensors;
 
 /// What a checkpoint with this pickle is refused for.
 fn refused(pickle: &[u8], parts: &[&str]) {

@@ -1,6 +1,6 @@
 //! Pickles and archives, byte by byte.
 
-use crate::torch::tensors;
+use crate::checkpoint::torch::tensors;
 
 /// A pickle under assembly.
 pub(super) struct Pickle(Vec<u8>);

@@ -55,10 +55,18 @@ impl NewFolder {
         self.partial.join(name)
     }
 
-    /// Writes a file.
-    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
-        let path = self.path(name);
-        fs::write(&path, content).map_err(Error::io("write", path))
+    /// Writes files, whose names are added to `written`.
+    pub(crate) fn write_all<C: AsRef<[u8]>>(
+        &self,
+        files: &[(&'static str, C)],
+        written: &mut Vec<String>,
+    ) -> Result<()> {
+        for (name, content) in files {
+            let path = self.path(name);
+            fs::write(&path, content).map_err(Error::io("write", path))?;
+            written.push((*name).to_owned());
+        }
+        Ok(())
     }
 
     /// Puts the folder into its place.
@@ -81,7 +89,7 @@ impl Drop for NewFolder {
     }
 }
 
-fn remove_if_there(folder: &Path) -> Result<()> {
+pub(crate) fn remove_if_there(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("write", folder)(error))
@@ -138,7 +146,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let out = place.path().join("model");
         let folder = NewFolder::begin(&out, 1).expect("begins");
-        folder.write("a", b"a").expect("is written");
+        fs::write(folder.path("a"), b"a").expect("is written");
         assert_eq!(names(place.path()), ["model.partial"]);
         drop(folder);
         assert!(names(place.path()).is_empty());
@@ -156,7 +164,7 @@ mod tests {
                 fs::create_dir(&out).expect("a folder");
             }
             let folder = NewFolder::begin(&out.join("."), 1).expect("begins");
-            folder.write("new", b"new").expect("is written");
+            fs::write(folder.path("new"), b"new").expect("is written");
             folder.publish().expect("is published");
             assert_eq!(names(&out), ["new"]);
             assert!(!left.exists());

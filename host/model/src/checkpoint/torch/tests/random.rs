@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::build::{Pickle, checkpoint};
-use crate::torch::pickle::load;
-use crate::torch::tensors;
+use crate::checkpoint::torch::pickle::load;
+use crate::checkpoint::torch::tensors;
 
 /// Pieces of pickles, most of which are understood: any order of them gets further than bytes do.
 const PIECES: [&[u8]; 36] = [
