@@ -5,6 +5,7 @@ mod export;
 mod method;
 mod model;
 mod probe;
+mod speed;
 mod strategy;
 mod synth;
 
@@ -20,6 +21,7 @@ pub use self::export::{ExportArguments, Format};
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
+pub use self::speed::SpeedArguments;
 pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
     ListArguments, NewArguments, StrategyCommand, TestArguments,
@@ -77,6 +79,8 @@ pub enum ModelCommand {
     Info(InfoArguments),
     /// Compute every value that a file of expected values names, and compare.
     Verify(VerifyArguments),
+    /// Time what a run does with a model: drawing, decoding, judging, a training step.
+    Speed(SpeedArguments),
     /// Write a checkpoint with a real one's names, shapes, shards and files, and random weights.
     Synth(SynthArguments),
     /// Write a model out, whole or its adapter alone, for other programs.

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Loss(command) => commands::loss::loss(&command),
         Command::Model(ModelCommand::Info(arguments)) => commands::model::info(&arguments),
         Command::Model(ModelCommand::Verify(arguments)) => commands::model::verify(&arguments),
+        Command::Model(ModelCommand::Speed(arguments)) => commands::model::speed::speed(&arguments),
         Command::Model(ModelCommand::Synth(arguments)) => commands::model::synth::synth(&arguments),
         Command::Model(ModelCommand::Export(arguments)) => {
             commands::model::export::export(&arguments)

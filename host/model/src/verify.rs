@@ -350,7 +350,12 @@ impl Reference<'_> {
             guidance: REFERENCE_GUIDANCE,
         };
         let mut unused = vec![sc_core::rng::stream(0, "verify", &[]); prompts.len()];
-        let drawings = self.model.draw_rows(&prompts, &mut unused, &greedy)?;
+        let drawings = self.model.draw_rows(
+            &prompts,
+            &mut unused,
+            &greedy,
+            self.model.config().vq.tokens(),
+        )?;
         Ok(drawings.into_iter().map(|drawing| drawing.tokens).collect())
     }
 

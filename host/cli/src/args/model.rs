@@ -96,6 +96,13 @@ impl TrainArguments {
         }
     }
 
+    /// The adapter that was typed, the defaults for what was not.
+    pub fn lora(&self) -> LoraSettings {
+        let mut lora = LoraSettings::default();
+        self.apply(&mut Train::default(), &mut lora);
+        lora
+    }
+
     /// An option that only an adapter has, if one was typed.
     pub fn of_adapter(&self) -> Option<&'static str> {
         [

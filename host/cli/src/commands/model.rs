@@ -1,6 +1,7 @@
 //! `sc-host model`: what a checkpoint is, and whether we compute on it what we should.
 
 pub mod export;
+pub mod speed;
 pub mod synth;
 
 use std::process::ExitCode;

@@ -9,16 +9,41 @@ use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::janus::llama::{Cache, Rows};
 use crate::kernels;
-use crate::unified::Drawing;
+use crate::unified::{DrawRequest, Drawing};
 
 impl JanusModel {
-    /// Draws an image for each row of prompt ids (begin of sentence to begin of image), each with
-    /// its own source of chance.
+    /// Draws the first `tokens` tokens of one image a request, all of them at most: to measure how
+    /// long they take.
+    ///
+    /// # Errors
+    /// As [`UnifiedModel::draw`](crate::UnifiedModel::draw), and when no tokens are asked for.
+    pub fn draw_beginnings(
+        &self,
+        requests: &[DrawRequest],
+        sampling: &Sampling,
+        tokens: usize,
+    ) -> Result<Vec<Drawing>> {
+        if tokens == 0 || tokens > self.config.vq.tokens() {
+            let range = format!("1 to {}", self.config.vq.tokens());
+            return Err(Error::argument("tokens", tokens, range));
+        }
+        let rows = requests
+            .iter()
+            .map(|request| self.text.draw_ids(&request.prompt))
+            .collect::<Result<Vec<_>>>()?;
+        let mut chances: Vec<ChaCha8Rng> =
+            requests.iter().map(|request| request.rng.clone()).collect();
+        self.draw_rows(&rows, &mut chances, sampling, tokens)
+    }
+
+    /// Draws the first `tokens` tokens of an image for each row of prompt ids (begin of sentence to
+    /// begin of image), each with its own source of chance.
     pub(crate) fn draw_rows(
         &self,
         prompts: &[Vec<u32>],
         chances: &mut [ChaCha8Rng],
         sampling: &Sampling,
+        tokens: usize,
     ) -> Result<Vec<Drawing>> {
         check(sampling)?;
         let guided = sampling.guidance != 1.0;
@@ -28,16 +53,21 @@ impl JanusModel {
             let unconditional: Vec<Vec<u32>> = (prompts.iter().filter(|_| guided))
                 .map(|ids| self.text.unconditional(ids))
                 .collect();
-            let pad = self.text.special.pad;
+            let order = kernels::draw::Order {
+                conditional: prompts,
+                unconditional: &unconditional,
+                tokens,
+                sampling: *sampling,
+                pad: self.text.special.pad,
+            };
             let network = self.frozen.merged()?;
-            drawings =
-                kernels::draw::draw(&network, prompts, &unconditional, chances, sampling, pad)?;
+            drawings = kernels::draw::draw(&network, &order, chances)?;
         } else {
             let rows_an_image = if guided { 2 } else { 1 };
-            let steps = longest + self.config.vq.tokens();
+            let steps = longest + tokens;
             let portion = self.portion(steps * rows_an_image);
             for (prompts, chances) in prompts.chunks(portion).zip(chances.chunks_mut(portion)) {
-                drawings.extend(self.draw_portion(prompts, chances, sampling)?);
+                drawings.extend(self.draw_portion(prompts, chances, sampling, tokens)?);
             }
         }
         if drawings.iter().any(|drawing| !drawing.log_prob.is_finite()) {
@@ -53,6 +83,7 @@ impl JanusModel {
         prompts: &[Vec<u32>],
         chances: &mut [ChaCha8Rng],
         sampling: &Sampling,
+        tokens: usize,
     ) -> Result<Vec<Drawing>> {
         let network = &self.frozen;
         let guided = sampling.guidance != 1.0;
@@ -63,7 +94,6 @@ impl JanusModel {
         let rows = Rows::padded(&rows, self.text.special.pad);
         let mut cache = Cache::default();
         let mut input = network.llama.embed(&rows.ids, rows.width)?;
-        let tokens = self.config.vq.tokens();
         let mut pickers: Vec<Picker> = prompts.iter().map(|_| Picker::new(tokens)).collect();
         for step in 0..tokens {
             let hidden = network.llama.continued(&input, &rows.padding, &mut cache)?;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use rand_chacha::ChaCha8Rng;
 use sc_core::plan::Sampling;
 
 use crate::adapter::{Adapter, LinearShape, LoraSettings};
@@ -369,13 +368,7 @@ impl UnifiedModel for JanusModel {
     }
 
     fn draw(&self, requests: &[DrawRequest], sampling: &Sampling) -> Result<Vec<Drawing>> {
-        let rows = requests
-            .iter()
-            .map(|request| self.text.draw_ids(&request.prompt))
-            .collect::<Result<Vec<_>>>()?;
-        let mut chances: Vec<ChaCha8Rng> =
-            requests.iter().map(|request| request.rng.clone()).collect();
-        self.draw_rows(&rows, &mut chances, sampling)
+        self.draw_beginnings(requests, sampling, self.image_tokens())
     }
 
     fn decode(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {

@@ -18,17 +18,32 @@ use crate::unified::Drawing;
 /// Most rows of a task; its keys and values shall stay in the cache.
 const TASK_ROWS: usize = 64;
 
-/// Draws an image a prompt. `unconditional` holds the prompts of guidance, or nothing at
-/// guidance 1.
+/// What is to be drawn.
+pub(crate) struct Order<'a> {
+    /// A prompt an image.
+    pub(crate) conditional: &'a [Vec<u32>],
+    /// Prompts of guidance, or nothing at guidance 1.
+    pub(crate) unconditional: &'a [Vec<u32>],
+    /// Tokens an image.
+    pub(crate) tokens: usize,
+    pub(crate) sampling: Sampling,
+    /// What fills short prompts up.
+    pub(crate) pad: u32,
+}
+
+/// Draws an image a prompt.
 pub(crate) fn draw(
     network: &Network,
-    conditional: &[Vec<u32>],
-    unconditional: &[Vec<u32>],
+    order: &Order,
     chances: &mut [ChaCha8Rng],
-    sampling: &Sampling,
-    pad: u32,
 ) -> Result<Vec<Drawing>> {
-    let tokens = network.vq.config.tokens();
+    let Order {
+        conditional,
+        unconditional,
+        tokens,
+        sampling,
+        pad,
+    } = *order;
     let longest = conditional.iter().map(Vec::len).max().unwrap_or(0);
     let codes = candle_core::Tensor::arange(
         0,
@@ -43,7 +58,7 @@ pub(crate) fn draw(
         hidden: network.llama.config.hidden,
         tokens,
         pad,
-        sampling: *sampling,
+        sampling,
     };
     let rows_an_image = if unconditional.is_empty() { 1 } else { 2 };
     let share = conditional.len().div_ceil(rayon::current_num_threads());
