@@ -210,7 +210,7 @@ fn sizes(kernel: Kernel, values: usize, weight: HalfWeight, inner: usize) -> [us
 /// Columns of a task are a multiple of this, but for the last one's.
 const COLUMNS: usize = 64;
 /// Columns of a task at most: their share of the weight stays in the cache of a core.
-const MOST_COLUMNS: usize = 256;
+const MOST_COLUMNS: usize = 128;
 /// Rows of a block are a multiple of this.
 const ROWS: usize = 32;
 
@@ -237,6 +237,7 @@ fn split(
     let result = Columns::new(result, width);
     (0..width.div_ceil(columns))
         .into_par_iter()
+        .with_max_len(1)
         .for_each(|task| {
             let range = task * columns..width.min((task + 1) * columns);
             let wide = range.len().next_multiple_of(COLUMNS);

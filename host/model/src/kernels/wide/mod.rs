@@ -43,12 +43,15 @@ pub(crate) fn forward(
         first,
         steps,
     };
-    let mut x = x.clone();
-    for (number, layer) in llama.layers.iter().enumerate() {
-        x = pass.layer(layer, x, cache, number)?;
-    }
-    cache.advance(steps);
-    normed(&x, &llama.norm, llama.config.rms_eps)
+    // On one of the pool's own threads: there a step's parts are handed on without a wait.
+    rayon::scope(|_| {
+        let mut x = x.clone();
+        for (number, layer) in llama.layers.iter().enumerate() {
+            x = pass.layer(layer, x, cache, number)?;
+        }
+        cache.advance(steps);
+        normed(&x, &llama.norm, llama.config.rms_eps)
+    })
 }
 
 /// What all layers of one pass share.
