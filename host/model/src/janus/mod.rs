@@ -329,6 +329,11 @@ impl JanusModel {
 
     fn decode_portion(&self) -> usize {
         let vq = &self.config.vq;
+        if self.kernels == Kernels::Large {
+            // A few steps' images at full resolution.
+            let image = 4 * 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0];
+            return (LARGE_PORTION_BYTES / image.max(1)).clamp(1, LARGE_IMAGES);
+        }
         // The unfolded input of a 3×3 convolution at full resolution.
         let image = 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0] * 9;
         (PORTION_BYTES / image.max(1)).clamp(1, PORTION_ROWS)

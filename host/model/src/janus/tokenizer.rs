@@ -3,9 +3,9 @@
 
 use candle_core::Tensor;
 
-use super::JanusModel;
 use super::llama::COMPUTE;
 use super::vq::{CodeSearch, Vq};
+use super::{JanusModel, Kernels};
 use crate::error::Result;
 use crate::kernels::{self, vq::Chain};
 
@@ -86,7 +86,7 @@ impl JanusModel {
     /// Pixels of image tokens that were checked, one portion, not clipped, without gradients.
     pub(crate) fn decode_unclipped(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
         let vq: &Vq = &self.frozen.vq;
-        if self.has_small_kernels() {
+        if self.kernels != Kernels::None {
             return Ok(kernels::vq::decode(tokens, vq)?);
         }
         Ok(vq.decode(&self.token_tensor(tokens)?)?)

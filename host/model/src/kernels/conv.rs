@@ -5,12 +5,24 @@
 //! the kernel, read where it lies. Nothing is unfolded.
 
 use candle_core::Result;
+use rayon::prelude::*;
 
 use super::gemm::{Lhs, Packed, Rhs, gemm};
-use super::math::{add_bias, add_rows};
+use super::math::{add_all, add_bias, add_rows};
 use super::pool::Buffer;
 use super::{values, with_values};
 use crate::janus::vq::Conv;
+
+/// Values that are worth a task of their own to copy, add or normalise.
+const TASK_VALUES: usize = 1 << 18;
+/// Multiplications that are.
+const TASK_PRODUCTS: usize = 1 << 25;
+
+/// Lines of `line` units of work in a task of at least `task` units: an image that is small stays
+/// whole, since there are others beside it.
+fn lines_a_task(task: usize, line: usize) -> usize {
+    task.div_ceil(line.max(1))
+}
 
 /// One image: `side`² places of channels.
 pub(super) struct Image {
@@ -19,6 +31,24 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// Values of a line.
+    fn line(&self) -> usize {
+        self.values.len() / self.side
+    }
+
+    /// Lines of at least a task that handles each value a few times.
+    pub(super) fn lines_a_task(&self) -> usize {
+        lines_a_task(TASK_VALUES, self.line())
+    }
+
+    /// Adds another one of this size.
+    pub(super) fn add(&mut self, other: &Image) {
+        let task = self.lines_a_task() * self.line();
+        (self.values.par_chunks_mut(task))
+            .zip(other.values.par_chunks(task))
+            .for_each(|(x, y)| add_all(x, y));
+    }
+
     /// From planes, a channel after another.
     pub(super) fn from_planes(planes: &[f32], side: usize) -> Image {
         let channels = planes.len() / (side * side);
@@ -93,11 +123,13 @@ impl PackedConv {
         let inner = x.side * scale;
         let side = near + inner + far;
         let mut values = Buffer::dirty(side * side * inputs);
-        for (line, out) in values.chunks_exact_mut(side * inputs).enumerate() {
+        let lines = (values.par_chunks_exact_mut(side * inputs))
+            .with_min_len(lines_a_task(TASK_VALUES, side * inputs))
+            .enumerate();
+        lines.for_each(|(line, out)| {
             let line = line.wrapping_sub(near);
             if line >= inner {
-                out.fill(0.0);
-                continue;
+                return out.fill(0.0);
             }
             let (before, out) = out.split_at_mut(near * inputs);
             let (out, after) = out.split_at_mut(inner * inputs);
@@ -105,8 +137,7 @@ impl PackedConv {
             after.fill(0.0);
             let line = &x.values[line / scale * x.side * inputs..][..x.side * inputs];
             if scale == 1 {
-                out.copy_from_slice(line);
-                continue;
+                return out.copy_from_slice(line);
             }
             let repeated = out.chunks_exact_mut(scale * inputs);
             for (repeated, place) in repeated.zip(line.chunks_exact(inputs)) {
@@ -114,7 +145,7 @@ impl PackedConv {
                     out.copy_from_slice(place);
                 }
             }
-        }
+        });
         Image { side, values }
     }
 
@@ -148,7 +179,11 @@ impl PackedConv {
         let taps = self.kernel * self.inputs;
         let side = (x.side - self.kernel) / self.stride + 1;
         let mut values = Buffer::dirty(side * side * outputs);
-        for (line, y) in values.chunks_exact_mut(side * outputs).enumerate() {
+        let products = side * outputs * taps * self.kernel;
+        let lines = (values.par_chunks_exact_mut(side * outputs))
+            .with_min_len(lines_a_task(TASK_PRODUCTS, products))
+            .enumerate();
+        lines.for_each(|(line, y)| {
             for tap in 0..self.kernel {
                 let at = (line * self.stride + tap) * x.side * self.inputs;
                 gemm(
@@ -160,8 +195,8 @@ impl PackedConv {
                     tap > 0,
                 );
             }
-        }
-        add_bias(&mut values, &self.bias);
+            add_bias(y, &self.bias);
+        });
         Image { side, values }
     }
 

@@ -1,6 +1,7 @@
 //! GroupNorm of an image, channels last, with swish after it, and the backward pass.
 
 use candle_core::Result;
+use rayon::prelude::*;
 
 use super::conv::Image;
 use super::math::sigmoid;
@@ -46,9 +47,9 @@ impl PackedNorm {
         let channels = self.weight.len();
         let (group, count) = (self.group(), self.count(x));
         let mut sums = vec![0.0; channels];
-        channel_sums(&x.values, x.side, &vec![0.0; channels], false, &mut sums);
+        channel_sums(x, &vec![0.0; channels], false, &mut sums);
         let means = by_group(&sums, group, |sum| sum / count);
-        channel_sums(&x.values, x.side, &means, true, &mut sums);
+        channel_sums(x, &means, true, &mut sums);
         let scales = by_group(&sums, group, |sum| {
             (sum / count + GROUP_NORM_EPS).powf(-0.5)
         });
@@ -59,7 +60,10 @@ impl PackedNorm {
             .collect();
         let mut y = Buffer::dirty(x.values.len());
         let parameters = [means.as_slice(), &factors, &self.bias];
-        scale_channels(&x.values, parameters, self.swish, &mut y);
+        let task = x.lines_a_task() * x.side * channels;
+        (x.values.par_chunks(task))
+            .zip(y.par_chunks_mut(task))
+            .for_each(|(x, y)| scale_channels(x, parameters, self.swish, y));
         let y = Image {
             side: x.side,
             values: y,
@@ -127,22 +131,30 @@ fn by_group(sums: &[f64], group: usize, result: impl Fn(f64) -> f64) -> Vec<f32>
         .collect()
 }
 
+/// Sums over all places of each channel less its mean, or of the squares of that: by lines, and
+/// then over these.
+fn channel_sums(x: &Image, means: &[f32], squares: bool, sums: &mut [f64]) {
+    let channels = means.len();
+    let mut of_lines = Buffer::zeros(x.side * channels);
+    (x.values.par_chunks_exact(x.side * channels))
+        .zip(of_lines.par_chunks_exact_mut(channels))
+        .with_min_len(x.lines_a_task())
+        .for_each(|(line, sums)| line_sums(line, means, squares, sums));
+    sums.fill(0.0);
+    for line in of_lines.chunks_exact(channels) {
+        for (sum, line) in sums.iter_mut().zip(line) {
+            *sum += f64::from(*line);
+        }
+    }
+}
+
 vectorised! {
-    /// Sums over all places of each channel less its mean, or of the squares of that.
-    fn channel_sums(x: &[f32], side: usize, means: &[f32], squares: bool, sums: &mut [f64]) {
-        let channels = means.len();
-        sums.fill(0.0);
-        let mut line_sums = vec![0.0_f32; channels];
-        for line in x.chunks_exact(side * channels) {
-            line_sums.fill(0.0);
-            for place in line.chunks_exact(channels) {
-                for ((sum, x), mean) in line_sums.iter_mut().zip(place).zip(means) {
-                    let centred = x - mean;
-                    *sum += if squares { centred * centred } else { centred };
-                }
-            }
-            for (sum, line) in sums.iter_mut().zip(&line_sums) {
-                *sum += f64::from(*line);
+    /// Adds a line's places to [`channel_sums`].
+    fn line_sums(line: &[f32], means: &[f32], squares: bool, sums: &mut [f32]) {
+        for place in line.chunks_exact(means.len()) {
+            for ((sum, x), mean) in sums.iter_mut().zip(place).zip(means) {
+                let centred = x - mean;
+                *sum += if squares { centred * centred } else { centred };
             }
         }
     }

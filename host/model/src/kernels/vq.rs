@@ -1,5 +1,5 @@
-//! The image tokenizer, an image a task: its steps over places by rows of channels, and decoding
-//! without gradients.
+//! The image tokenizer, an image a task, and some lines of it where it is large: its steps over
+//! places by rows of channels, and decoding without gradients.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::attention::{Heads, Span, attend};
 use super::conv::{Image, PackedConv};
 use super::group_norm::{PackedNorm, Statistics};
-use super::math::{add_all, dot};
+use super::math::dot;
 use super::pool::Buffer;
 use super::values;
 use super::vq_backward::{Pull, Recorded};
@@ -119,8 +119,8 @@ impl PackedRes {
         let (middle, first) = self.first.apply(x);
         let (mut y, second) = self.second.apply(middle);
         match &self.shortcut {
-            Some(shortcut) => add_all(&mut y.values, &shortcut.apply(&first.x).values),
-            None => add_all(&mut y.values, &first.x.values),
+            Some(shortcut) => y.add(&shortcut.apply(&first.x)),
+            None => y.add(&first.x),
         }
         (y, [first, second])
     }
@@ -162,7 +162,7 @@ impl PackedAttention {
         let values = self.value.apply(&normed);
         let mixed = mix(&queries, &keys, &values, self.query.outputs());
         let mut y = self.projection.apply(&mixed);
-        add_all(&mut y.values, &x.values);
+        y.add(&x);
         let trace = AttentionTrace {
             x,
             statistics,
