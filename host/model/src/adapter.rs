@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
-use rand::Rng;
+use rand::{Rng, RngCore};
 use regex::Regex;
 use sc_core::rng;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct LoraSettings {
     pub alpha: f64,
     /// Divide α by √r in the place of r.
     pub rslora: bool,
+    /// Probability, below 1, that a training step leaves out one of an adapter's inputs; those that
+    /// stay are enlarged to make up for them.
+    pub dropout: f64,
     /// Which linear layers are adapted: a regular expression that a module's whole name must
     /// match, such as `model.language_model.layers.0.mlp.up_proj`.
     pub targets: String,
@@ -44,6 +47,7 @@ impl Default for LoraSettings {
             rank: 16,
             alpha: 32.0,
             rslora: false,
+            dropout: 0.0,
             targets: LANGUAGE_MODEL_LAYERS.into(),
         }
     }
@@ -62,6 +66,10 @@ impl LoraSettings {
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             let expected = "a finite number above 0";
             return Err(Error::argument("lora.alpha", self.alpha, expected));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let expected = "a number from 0 to below 1";
+            return Err(Error::argument("lora.dropout", self.dropout, expected));
         }
         self.pattern().map(|_| ())
     }
@@ -115,9 +123,9 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// An adapter for the model that is called `base` that changes nothing yet, on those of `modules` that the settings name: A uniform
-    /// within ±1/√in, as PEFT has it, B zero. The numbers depend on the seed and the modules'
-    /// order alone.
+    /// An adapter for the model that is called `base` that changes nothing yet, on those of
+    /// `modules` that the settings name: A uniform within ±1/√in, as PEFT has it, B zero. The numbers
+    /// depend on the seed and the modules' order alone.
     ///
     /// # Errors
     /// When a setting is out of its range, no module is named, or the device fails.
@@ -217,6 +225,21 @@ impl Adapter {
             a: pair.a.as_tensor().clone(),
             b: pair.b.as_tensor().clone(),
             scale: pair.scale,
+            dropout: None,
+        })
+    }
+
+    /// The same under the settings' dropout, whose masks depend on the seed and the module's name
+    /// alone.
+    pub(crate) fn under_dropout(&self, module: &str, seed: u64) -> Option<LowRank> {
+        let dropout = Dropout {
+            rate: self.settings.dropout,
+            seed,
+            module: module.to_owned(),
+        };
+        Some(LowRank {
+            dropout: Some(dropout),
+            ..self.tracked(module)?
         })
     }
 
@@ -227,7 +250,35 @@ impl Adapter {
             a: pair.a.as_detached_tensor(),
             b: pair.b.as_detached_tensor(),
             scale: pair.scale,
+            dropout: None,
         })
+    }
+}
+
+/// Which of a module's inputs a step leaves out.
+#[derive(Clone)]
+struct Dropout {
+    rate: f64,
+    seed: u64,
+    module: String,
+}
+
+impl Dropout {
+    /// `x` without some of its values. A layer that is computed again leaves out the same ones.
+    fn apply(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let mut chance = rng::stream(self.seed, &format!("lora-dropout {}", self.module), &[]);
+        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        let left_out = (self.rate * 2.0_f64.powi(32)) as u32;
+        let mask: Vec<f32> = (0..x.elem_count())
+            .map(|_| {
+                if chance.next_u32() < left_out {
+                    0.0
+                } else {
+                    kept
+                }
+            })
+            .collect();
+        x * Tensor::from_vec(mask, x.shape(), x.device())?
     }
 }
 
@@ -237,17 +288,24 @@ pub(crate) struct LowRank {
     a: Tensor,
     b: Tensor,
     scale: f64,
+    dropout: Option<Dropout>,
 }
 
 impl LowRank {
     /// What is added to the outputs of inputs `x`.
     fn apply(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let narrow = ops::linear(x, &self.a, None)?;
+        let narrow = match &self.dropout {
+            Some(dropout) => ops::linear(&dropout.apply(x)?, &self.a, None)?,
+            None => ops::linear(x, &self.a, None)?,
+        };
         ops::linear(&narrow, &self.b, None)? * self.scale
     }
 
     /// The weight with it, in the weight's own dtype.
     pub(crate) fn onto(&self, base: &Tensor) -> TensorResult<Tensor> {
+        if self.dropout.is_some() {
+            candle_core::bail!("an adapter under dropout cannot be merged into its weight");
+        }
         let sum = (base.to_dtype(DType::F32)? + self.product()?)?;
         sum.to_dtype(base.dtype())
     }

@@ -99,10 +99,21 @@ pub(crate) trait TensorSource {
     /// What an adapter adds to the weight of a linear layer.
     fn added(&self, module: &str) -> Option<LowRank>;
 
-    /// Whether it adds anything anywhere.
-    fn is_adapted(&self) -> bool {
-        false
+    /// Whether it adds anything anywhere, and how.
+    fn adaptation(&self) -> Adaptation {
+        Adaptation::None
     }
+}
+
+/// How an adapter stands to the weights of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adaptation {
+    /// There is none, or it is in the weights.
+    None,
+    /// Beside them; it may be put into them.
+    Beside,
+    /// Beside them, and leaves out inputs at random.
+    UnderDropout,
 }
 
 /// A path into a [`TensorSource`].
@@ -457,8 +468,28 @@ impl TensorSource for Parameters {
         self.adapter.as_ref()?.tracked(module)
     }
 
-    fn is_adapted(&self) -> bool {
-        self.adapter.is_some()
+    fn adaptation(&self) -> Adaptation {
+        match self.adapter {
+            Some(_) => Adaptation::Beside,
+            None => Adaptation::None,
+        }
+    }
+}
+
+/// The same for one training step: the adapter is under its dropout, by this seed.
+pub(crate) struct UnderDropout<'a>(pub(crate) &'a Parameters, pub(crate) u64);
+
+impl TensorSource for UnderDropout<'_> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Tensor {
+        self.0.tensor(name, shape)
+    }
+
+    fn added(&self, module: &str) -> Option<LowRank> {
+        self.0.adapter.as_ref()?.under_dropout(module, self.1)
+    }
+
+    fn adaptation(&self) -> Adaptation {
+        Adaptation::UnderDropout
     }
 }
 
@@ -474,7 +505,7 @@ impl TensorSource for Detached<'_> {
         self.0.adapter.as_ref()?.detached(module)
     }
 
-    fn is_adapted(&self) -> bool {
-        self.0.adapter.is_some()
+    fn adaptation(&self) -> Adaptation {
+        self.0.adaptation()
     }
 }

@@ -143,6 +143,21 @@ pub trait UnifiedModel {
     fn token_log_probs(&self, batch: &[(&str, &[u32])], caption_dropped: &[bool])
     -> Result<Tensor>;
 
+    /// [`UnifiedModel::token_log_probs`] as a training step takes them: an adapter that has dropout
+    /// is under it, by masks that depend on `seed` alone.
+    ///
+    /// # Errors
+    /// As [`UnifiedModel::token_log_probs`].
+    fn training_log_probs(
+        &self,
+        batch: &[(&str, &[u32])],
+        caption_dropped: &[bool],
+        seed: u64,
+    ) -> Result<Tensor> {
+        let _ = seed;
+        self.token_log_probs(batch, caption_dropped)
+    }
+
     /// [`UnifiedModel::token_log_probs`] with all captions and without a graph, for a reference
     /// model or for scoring; cheaper where the model has a way without gradients.
     ///

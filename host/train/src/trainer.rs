@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use candle_core::{DType, Tensor, Var};
-use rand::Rng;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngCore};
+use rand_chacha::ChaCha8Rng;
 use sc_core::choice::Objective;
 use sc_core::rng;
 use sc_model::{Parameters, UnifiedModel};
@@ -122,6 +123,14 @@ struct Stretch<'a> {
     weights: Vec<f64>,
     /// Of the codes; none where all tokens count alike.
     code_weights: Option<&'a [f32]>,
+}
+
+/// What a step leaves to chance.
+struct Noise {
+    /// Which captions are dropped.
+    captions: ChaCha8Rng,
+    /// The seed of what an adapter leaves out.
+    adapter: u64,
 }
 
 struct BatchLoss {
@@ -282,12 +291,15 @@ impl Trainer {
             code_weights: training.code_weights.as_deref(),
         };
         for (step, batch) in (done..).zip(&batches) {
-            let mut dropout = rng::stream(
-                round.seed,
-                "caption-dropout",
-                &[u64::from(round.round), step as u64],
-            );
-            let batch_loss = self.batch_loss(model, &stretch, batch, &mut dropout)?;
+            let chance = |purpose| {
+                let place = [u64::from(round.round), step as u64];
+                rng::stream(round.seed, purpose, &place)
+            };
+            let noise = Noise {
+                captions: chance("caption-dropout"),
+                adapter: chance("lora-dropout").next_u64(),
+            };
+            let batch_loss = self.batch_loss(model, &stretch, batch, noise)?;
             let gradients = batch_loss.loss.backward()?;
             let value = batch_loss.loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
             if !value.is_finite() {
@@ -383,21 +395,21 @@ impl Trainer {
         model: &dyn UnifiedModel,
         stretch: &Stretch<'_>,
         batch: &[usize],
-        dropout: &mut impl Rng,
+        mut noise: Noise,
     ) -> Result<BatchLoss, TrainError> {
         let (loss, count) = (&stretch.loss, batch.len());
         let rows = stretch.examples.rows(batch);
         let drops_captions = loss.objective == Objective::Sft;
         let dropped: Vec<bool> = rows
             .iter()
-            .map(|_| drops_captions && dropout.random_bool(self.settings.caption_dropout))
+            .map(|_| drops_captions && noise.captions.random_bool(self.settings.caption_dropout))
             .collect();
         let weights = stretch.token_weights(&rows, model)?;
         let weighted = |log_probs: Tensor| match &weights {
             Some(weights) => log_probs * weights,
             None => Ok(log_probs),
         };
-        let log_probs = weighted(model.token_log_probs(&rows, &dropped)?)?;
+        let log_probs = weighted(model.training_log_probs(&rows, &dropped, noise.adapter)?)?;
         let reference = (stretch.reference.rows(batch)?)
             .map(&weighted)
             .transpose()?

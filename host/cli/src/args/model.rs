@@ -78,6 +78,9 @@ pub struct TrainArguments {
     /// Divide by the root of the rank instead (rsLoRA).
     #[arg(long)]
     pub rslora: bool,
+    /// Probability that a step leaves out one of the adapter's inputs [default: 0].
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    pub lora_dropout: Option<f64>,
     /// Which linear layers are adapted: a regular expression of whole module names [default: all of
     /// the language model's blocks].
     #[arg(long, value_name = "PATTERN")]
@@ -91,6 +94,7 @@ impl TrainArguments {
         lora.rank = self.lora_rank.unwrap_or(lora.rank);
         lora.alpha = self.lora_alpha.unwrap_or(lora.alpha);
         lora.rslora |= self.rslora;
+        lora.dropout = self.lora_dropout.unwrap_or(lora.dropout);
         if let Some(targets) = &self.lora_targets {
             lora.targets.clone_from(targets);
         }
@@ -109,6 +113,7 @@ impl TrainArguments {
             ("--lora-rank", self.lora_rank.is_some()),
             ("--lora-alpha", self.lora_alpha.is_some()),
             ("--rslora", self.rslora),
+            ("--lora-dropout", self.lora_dropout.is_some()),
             ("--lora-targets", self.lora_targets.is_some()),
         ]
         .into_iter()

@@ -33,7 +33,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let runtime = Runtime::new(configuration.limits)?;
     let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let chosen = Chosen::of(configuration.model.take())?;
-    let model = to_train(chosen.load(&configuration.load)?, &chosen, &configuration)?;
+    let model = chosen.load(&configuration.load)?;
+    if let (Some(_), Some(option)) = (model.parameters().adapter(), arguments.train.of_adapter()) {
+        return Err(Mistake::error(
+            format!("`{option}` is given, and the model has an adapter; expected one or the other"),
+            "an adapter is trained on as it was made: leave the option out, or the adapter",
+        ));
+    }
+    let model = to_train(model, &chosen, &configuration)?;
     configuration.model = chosen.reference;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;

@@ -41,6 +41,8 @@ struct PeftJson {
     #[serde(default)]
     use_rslora: bool,
     #[serde(default)]
+    lora_dropout: f64,
+    #[serde(default)]
     target_modules: Option<Targets>,
     #[serde(default)]
     alpha_pattern: Option<BTreeMap<String, f64>>,
@@ -98,6 +100,10 @@ impl PeftJson {
         if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
             let value = self.lora_alpha.to_string();
             return refuse("lora_alpha", value, "a finite number above 0");
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            let value = self.lora_dropout.to_string();
+            return refuse("lora_dropout", value, "a number from 0 to below 1");
         }
         for field in [
             "use_dora",
@@ -303,6 +309,7 @@ impl Adapter {
                 rank: config.r,
                 alpha: config.lora_alpha,
                 rslora: config.use_rslora,
+                dropout: config.lora_dropout,
                 targets: targets.unwrap_or_else(|| LoraSettings::default().targets),
             },
             base: config.base_model_name_or_path.unwrap_or_default(),
@@ -337,6 +344,7 @@ impl Adapter {
             rank,
             alpha,
             rslora,
+            dropout,
             ..
         } = &self.settings;
         // By the names themselves: what they were found by may be of another naming.
@@ -365,7 +373,7 @@ impl Adapter {
             "r": rank,
             "lora_alpha": alpha,
             "use_rslora": rslora,
-            "lora_dropout": 0.0,
+            "lora_dropout": dropout,
             "target_modules": targets,
             "rank_pattern": ranks,
             "alpha_pattern": alphas,

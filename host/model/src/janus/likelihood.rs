@@ -8,6 +8,7 @@ use crate::janus::llama::{COMPUTE, Rows};
 use crate::janus::network::Network;
 use crate::kernels;
 use crate::ops;
+use crate::parameters::Adaptation;
 
 impl JanusModel {
     pub(super) fn batch_log_probs(
@@ -58,7 +59,7 @@ impl JanusModel {
             let read = targets.narrow(1, 0, tokens - 1)?;
             input = Tensor::cat(&[&input, &network.embed_image_tokens(&read)?], 1)?;
         }
-        if self.has_small_kernels() {
+        if self.has_small_kernels() && network.adaptation != Adaptation::UnderDropout {
             let network = network.merged()?;
             let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
             return Ok(kernels::score::image_tokens(

@@ -15,7 +15,7 @@ use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
 use crate::config::{Config, GenerationDefaults, preprocessor};
 use crate::error::{Error, Result};
-use crate::parameters::{Detached, Group, Parameters, Precision};
+use crate::parameters::{Detached, Group, Parameters, Precision, UnderDropout};
 use crate::text::Text;
 use crate::unified::{Answer, DrawRequest, Drawing, UnifiedModel};
 
@@ -428,6 +428,21 @@ impl UnifiedModel for JanusModel {
         caption_dropped: &[bool],
     ) -> Result<Tensor> {
         self.batch_log_probs(&self.tracked, batch, caption_dropped)
+    }
+
+    fn training_log_probs(
+        &self,
+        batch: &[(&str, &[u32])],
+        caption_dropped: &[bool],
+        seed: u64,
+    ) -> Result<Tensor> {
+        let drops = |adapter: &Adapter| adapter.settings().dropout > 0.0;
+        if !self.parameters.adapter().is_some_and(drops) {
+            return self.token_log_probs(batch, caption_dropped);
+        }
+        let mut network = Network::new(&UnderDropout(&self.parameters, seed), &self.config);
+        network.llama.wide = self.kernels == Kernels::Large;
+        self.batch_log_probs(&network, batch, caption_dropped)
     }
 
     fn frozen_token_log_probs(&self, batch: &[(&str, &[u32])]) -> Result<Tensor> {

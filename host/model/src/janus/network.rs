@@ -13,13 +13,13 @@ use crate::janus::llama::{COMPUTE, Llama};
 use crate::janus::mlp::Mlp;
 use crate::janus::tower::Tower;
 use crate::janus::vq::Vq;
-use crate::parameters::{Scope, TensorSource};
+use crate::parameters::{Adaptation, Scope, TensorSource};
 
 /// All modules.
 #[derive(Clone)]
 pub(crate) struct Network {
-    /// Whether an adapter stands beside some weights.
-    adapted: bool,
+    /// How an adapter stands to the weights.
+    pub(crate) adaptation: Adaptation,
     pub(crate) tower: Tower,
     pub(crate) aligner: Mlp,
     pub(crate) llama: Llama,
@@ -37,7 +37,7 @@ impl Network {
         let hidden = config.text.hidden;
         let llama = Llama::new(&model.at("language_model"), &config.text);
         Network {
-            adapted: source.is_adapted(),
+            adaptation: source.adaptation(),
             tower: Tower::new(&model.at("vision_model"), &config.vision),
             aligner: Mlp::aligner(
                 &model.at("aligner"),
@@ -97,11 +97,11 @@ impl Network {
 
     /// The network whose weights have in them what an adapter adds; itself where there is none.
     pub(crate) fn merged(&self) -> Result<Cow<'_, Network>> {
-        if !self.adapted {
+        if self.adaptation == Adaptation::None {
             return Ok(Cow::Borrowed(self));
         }
         Ok(Cow::Owned(Network {
-            adapted: false,
+            adaptation: Adaptation::None,
             tower: self.tower.merged()?,
             aligner: self.aligner.merged()?,
             llama: self.llama.merged()?,

@@ -136,6 +136,70 @@ fn gradients_of_an_adapter_are_those_of_plain_operations() {
     }
 }
 
+/// Mean log-probability under dropout, and the gradients of an adapter.
+fn under_dropout(model: &JanusModel, seed: u64) -> (f32, Vec<Vec<f32>>) {
+    let tokens: Vec<u32> = (0..36).map(|i| i * 7 % 96).collect();
+    let loss = model
+        .training_log_probs(&[("a b", &tokens)], &[false], seed)
+        .and_then(|log_probs| Ok(log_probs.mean_all()?))
+        .expect("log-probabilities");
+    let gradients = loss.backward().expect("a backward pass");
+    let adapter = model.parameters().adapter().expect("an adapter");
+    let gradients = adapter.iter().map(|(_, var)| {
+        let gradient = gradients.get(var).expect("a gradient").flatten_all();
+        gradient.and_then(|g| g.to_vec1()).expect("numbers")
+    });
+    (loss.to_scalar().expect("a number"), gradients.collect())
+}
+
+#[test]
+fn dropout_is_of_training_alone_and_of_its_seed() {
+    // PEFT's own configuration says how much an adapter that it made is to drop.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let given = fixture("janus-a-lora");
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        fs::copy(given.join(file), folder.path().join(file)).expect("is copied");
+    }
+    let config = folder.path().join("adapter_config.json");
+    let text = fs::read_to_string(&config).expect("is read");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+    json["lora_dropout"] = 0.25.into();
+    fs::write(&config, json.to_string()).expect("is written");
+
+    let dropping = adapted(folder.path()).expect("fits");
+    let plain = adapted(&given).expect("fits");
+    assert_eq!(
+        largest(&(log_probs(&dropping) - log_probs(&plain)).expect("fits")),
+        0.0
+    );
+    let (without, _) = under_dropout(&plain, 1);
+    let (loss, gradients) = under_dropout(&dropping, 1);
+    assert_ne!(loss, without);
+    let again = under_dropout(&dropping, 1);
+    assert_eq!((loss, &gradients), (again.0, &again.1));
+    assert_ne!(loss, under_dropout(&dropping, 2).0);
+    // What is computed again for a gradient leaves out the same inputs.
+    let large = adapted(folder.path()).expect("fits").with_large_kernels();
+    let (of_large, recomputed) = under_dropout(&large, 1);
+    assert!((of_large - loss).abs() < 1e-5, "{of_large} and {loss}");
+    for (expected, found) in gradients.iter().zip(&recomputed) {
+        let size = expected.iter().fold(0.0_f32, |top, x| top.max(x.abs()));
+        for (expected, found) in expected.iter().zip(found) {
+            assert!((expected - found).abs() <= 1e-4 * size);
+        }
+    }
+    // Inputs that stay make up for those that do not: on the average nothing changes.
+    let seeds = 200;
+    let mean: f32 = (0..seeds)
+        .map(|seed| under_dropout(&dropping, seed).0)
+        .sum();
+    let (mean, spread) = (mean / seeds as f32, (loss - without).abs());
+    assert!(
+        (mean - without).abs() < spread.max(1e-3),
+        "{mean} and {without}"
+    );
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     type Change = fn(&mut serde_json::Value);
