@@ -14,6 +14,7 @@ mod pretrain;
 mod probes;
 mod real_models;
 mod runs;
+mod speed;
 mod strategies;
 mod support;
 mod synth;

@@ -86,12 +86,21 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
             "this is how many images are drawn side by side",
         ));
     }
+    if let (None | Some(Train::Full), Some(option)) =
+        (arguments.train.train, arguments.train.of_adapter())
+    {
+        return Err(Mistake::error(
+            format!("`{option}` is given without `--train lora`"),
+            "`--train lora` puts an adapter on the model, as a run would",
+        ));
+    }
     let reporter = Reporter {
         json: arguments.json,
     };
     let chosen = Chosen::typed(arguments.model.as_deref())?;
     let start = Instant::now();
     let model = chosen.load(&arguments.load)?;
+    let loading = start.elapsed().as_secs_f64();
     let model = match arguments.train.train {
         Some(Train::Lora) => {
             let settings = arguments.train.lora();
@@ -99,8 +108,16 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
         }
         Some(Train::Full) | None => model,
     };
-    reporter.print("loading", 1, "models", start.elapsed().as_secs_f64())?;
-    time_drawing(&model, arguments, &reporter)?;
+    let after_first = model.image_tokens() - 1;
+    let tokens = arguments.tokens.unwrap_or(TOKENS.min(after_first));
+    if tokens == 0 || tokens > after_first {
+        return Err(Mistake::error(
+            format!("`--tokens` is {tokens}; expected 1 to {after_first}"),
+            "this is how many tokens of each image are drawn after its first",
+        ));
+    }
+    reporter.print("loading", 1, "models", loading)?;
+    time_drawing(&model, arguments, tokens, &reporter)?;
     if !arguments.only_drawing {
         let image = image(&model, 0);
         let pixels = model.decode(std::slice::from_ref(&image))?;
@@ -120,16 +137,9 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
 fn time_drawing(
     model: &JanusModel,
     arguments: &SpeedArguments,
+    tokens: usize,
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
-    let after_first = model.image_tokens() - 1;
-    let tokens = arguments.tokens.unwrap_or(TOKENS.min(after_first));
-    if tokens == 0 || tokens > after_first {
-        return Err(Mistake::error(
-            format!("`--tokens` is {tokens}; expected 1 to {after_first}"),
-            "this is how many tokens of each image are drawn after its first",
-        ));
-    }
     let sampling = Sampling {
         guidance: model_choice::guidance(model, arguments.guidance.guidance)?,
         ..Sampling::default()
