@@ -10,13 +10,20 @@ import sys
 from pathlib import Path
 
 import torch
+from PIL import Image
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import JanusForConditionalGeneration
+from transformers import AutoProcessor, JanusForConditionalGeneration
 
 program, fixtures, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 base, adapter = fixtures / "janus-a", fixtures / "janus-a-lora"
 inputs = {k: v for k, v in load_file(base / "expected.safetensors").items() if k.startswith("in.")}
+
+# The paper's, as it stands in its appendix.
+QUESTION = (
+    "Does this image describe {prompt}? If it describes the scene, score 1; if it does not fully "
+    "describe, score 0. Please answer in the following format: The score is {your score}."
+)
 
 
 def sc_host(*arguments):
@@ -63,6 +70,28 @@ def compare(name, model, *verified):
         print(f"{name:10} {tensor['name']:18} largest relative error {tensor['max_rel']:.1e}")
 
 
+def compare_words(folder, prompt):
+    """Holds the tokens of a prompt and of a judgement against those of transformers' processor."""
+    processor = AutoProcessor.from_pretrained(folder)
+    given = sc_host("debug", "prompt", prompt, "--model", folder, "--json")
+
+    def ids(mode, content, **images):
+        messages = [{"role": "user", "content": content}]
+        text = processor.apply_chat_template(messages, add_generation_prompt=True)
+        return processor(text=text, generation_mode=mode, **images)["input_ids"][0]
+
+    question = {"type": "text", "text": QUESTION.replace("{prompt}", prompt)}
+    size = json.loads((folder / "config.json").read_text())["vision_config"]["image_size"]
+    image = Image.new("RGB", (size, size))
+    for what, expected in [
+        ("draw", ids("image", [{"type": "text", "text": prompt}])),
+        ("judge", ids("text", [{"type": "image"}, question], images=[image])),
+    ]:
+        if given[what]["ids"] != list(expected):
+            sys.exit(f"{folder}: other tokens to {what}: {given[what]['ids']} and {expected}")
+        print(f"{'words':10} the same {len(expected)} tokens to {what}")
+
+
 sc_host("model", "export", base, "--adapter", adapter, "--format", "peft", "--to", work / "peft", "--json")
 sc_host("model", "export", base, "--adapter", adapter, "--format", "hf", "--to", work / "hf", "--json")
 sc_host(
@@ -82,4 +111,6 @@ compare("peft", adapted, base, "--adapter", work / "peft")
 compare("hf", load(work / "hf"), work / "hf")
 # transformers does not read the authors' layout: its weights are held against the same values.
 compare("original", load(work / "hf"), work / "original")
+sc_host("model", "synth", "tiny", "--out", work / "synth", "--json")
+compare_words(work / "synth", "a red circle left of a blue square")
 print("transformers and PEFT agree")

@@ -163,7 +163,7 @@ fn checkpoints() {
         ),
         (
             "image_mean\": [\n  0.5",
-            "image_mean\": [\n  0.48",
+            "image_mean\": [\n  4.8",
             "image_mean",
         ),
     ] {

@@ -1,4 +1,4 @@
-//! `debug preprocess` and `debug parse-answer`.
+//! `debug preprocess`, `debug parse-answer` and `debug prompt`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -274,4 +274,68 @@ fn lines_that_are_no_answers_end_it_with_their_number() {
             "{stderr:?}"
         );
     }
+}
+
+/// A model in transformers' layout is asked by its own chat template, one in the authors' by what
+/// their code says; the two agree.
+#[test]
+fn a_prompt_is_shown_as_the_model_is_given_it() {
+    let folder = folder();
+    let mut given = Vec::new();
+    for layout in ["hf", "original"] {
+        let synth = [
+            "model", "synth", "tiny", "--layout", layout, "--out", layout,
+        ];
+        sc_host(folder.path(), &synth).succeeded();
+        let prompt = ["debug", "prompt", "a red circle", "--json", "--model"];
+        let outcome = sc_host(folder.path(), &[&prompt[..], &[layout]].concat()).succeeded();
+        given.push(outcome.json_lines().remove(0));
+    }
+    assert_eq!(given[0], given[1]);
+    let judge = "<|User|>: <begin_of_image><image_placeholder><end_of_image>\nDoes this image \
+                 describe a red circle? If it";
+    for (what, text) in [
+        (
+            "draw",
+            "<|User|>: a red circle\n\n<|Assistant|>:<begin_of_image>",
+        ),
+        ("judge", judge),
+    ] {
+        let found = given[0][what]["text"].as_str().expect("a text");
+        assert!(found.contains(text), "{found}");
+    }
+    // Another template is followed, and the ids with it.
+    let template = folder.path().join("hf/chat_template.jinja");
+    let text = fs::read_to_string(&template).expect("is read");
+    fs::write(&template, text.replace("<|User|>", "User")).expect("is written");
+    fs::write(folder.path().join("question.txt"), "Is this {prompt}?").expect("is written");
+    let arguments = ["debug", "prompt", "a red circle", "--model", "hf"];
+    let question = ["--question", "question.txt"];
+    let people = sc_host(folder.path(), &[&arguments[..], &question].concat()).succeeded();
+    for part in [
+        "User: a red circle\n\n",
+        "Is this a red circle?\n\n",
+        "tokens",
+    ] {
+        assert!(people.stdout.contains(part), "{}", people.stdout);
+    }
+    let cases = [
+        Case {
+            name: "a special token in a prompt",
+            arguments: &["debug", "prompt", "<end_of_image>"],
+            expected: &["`<end_of_image>`"],
+        },
+        Case {
+            name: "no model",
+            arguments: &["debug", "prompt", "a dog", "--model", "./none"],
+            expected: &["`./none`"],
+        },
+        Case {
+            name: "a template that fails",
+            arguments: &["debug", "prompt", "a dog", "--model", "original/../hf"],
+            expected: &["chat_template.jinja", "line 2"],
+        },
+    ];
+    fs::write(&template, "\n{{ nothing.at.all }}").expect("is written");
+    check_all(folder.path(), &cases);
 }

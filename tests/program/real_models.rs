@@ -78,6 +78,8 @@ fn a_run_trains_an_adapter() {
         "--lora-rank",
         "4",
         "--rslora",
+        "--lora-dropout",
+        "0.1",
         "--rounds",
     ];
     let whole = small_run(folder.path(), &[&lora[..], &["2"]].concat()).succeeded();
@@ -109,6 +111,23 @@ fn a_run_trains_an_adapter() {
     let info = &printed.json_lines()[0];
     assert_eq!(info["adapter"]["rank"], 4);
     assert_eq!(info["adapter"]["modules"], 28);
+    // It is trained on as it was made.
+    let other = [
+        "run",
+        "--model",
+        "out/model",
+        "--train",
+        "lora",
+        "--lora-rank",
+        "8",
+    ];
+    let other = sc_host(folder.path(), &other);
+    assert_eq!(other.code, Some(1));
+    assert!(
+        other.stderr.contains("`--lora-rank` is given"),
+        "{}",
+        other.stderr
+    );
     // Trained whole, it would have to be merged first.
     let full = sc_host(folder.path(), &["run", "--model", "out/model"]);
     assert_eq!(full.code, Some(1));

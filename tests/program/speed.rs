@@ -46,6 +46,23 @@ fn what_cannot_be_timed_is_said() {
                 expected: &["--train"],
             },
             Case {
+                name: "a step of what only draws",
+                arguments: &[
+                    "model",
+                    "speed",
+                    "--train",
+                    "lora",
+                    "--step",
+                    "--only-drawing",
+                ],
+                expected: &["--only-drawing", "--step"],
+            },
+            Case {
+                name: "a guidance out of its range",
+                arguments: &["model", "speed", "--guidance", "-1"],
+                expected: &["`--guidance` is -1.0"],
+            },
+            Case {
                 name: "an adapter's option without an adapter",
                 arguments: &["model", "speed", "--lora-rank", "4"],
                 expected: &["`--lora-rank`", "--train lora"],

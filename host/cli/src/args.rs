@@ -16,7 +16,7 @@ use sc_run::RunError;
 use sc_run::judge::JudgeName;
 use sc_run::settings::{MOST_EVALUATED, RunSettings};
 
-pub use self::debug::{DebugCommand, PreprocessArguments};
+pub use self::debug::{DebugCommand, PreprocessArguments, PromptArguments};
 pub use self::export::{ExportArguments, Format};
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use sc_model::{Adapter, CheckpointSource, JanusModel, is_adapter};
+use sc_model::{Adapter, CheckpointSource, Config, JanusModel, Text, is_adapter};
 
 use crate::args::LoadArguments;
 use crate::failure::Mistake;
@@ -99,6 +99,15 @@ impl Chosen {
         }
     }
 
+    /// Its tokenizer and templates alone.
+    ///
+    /// # Errors
+    /// When the checkpoint's configuration or tokenizer cannot be read.
+    pub fn text(&self) -> anyhow::Result<Text> {
+        let config = Config::read(&self.source)?;
+        Ok(Text::read(&self.source, &config)?)
+    }
+
     /// The model's name in records, which does not depend on where it lies.
     pub fn name(&self) -> String {
         match &self.reference {
@@ -130,19 +139,36 @@ fn base_of(adapter: &Path) -> anyhow::Result<Option<ModelReference>> {
 
 /// The model with the judging question that stands in a file.
 fn asked_by(model: JanusModel, file: &Path) -> anyhow::Result<JanusModel> {
-    let unfit = |what: String| {
-        Mistake::error(
-            format!("`--question {}` {what}", file.display()),
-            "the question is a text with one `{prompt}` in it, as in: Does this image describe \
-             {prompt}? If it does, score 1; if not, score 0. Please answer in the following format: \
-             The score is {your score}.",
-        )
-    };
-    let bytes =
-        prompts::read_bounded(file).map_err(|error| unfit(format!("cannot be read: {error}")))?;
-    let question = String::from_utf8(bytes).map_err(|_| unfit("is not UTF-8".into()))?;
-    (model.with_question(question.trim()))
-        .map_err(|error| unfit(format!("cannot be asked: {error}")))
+    asked(file, model.with_question(&question(file)?))
+}
+
+/// The judging question in a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn question(file: &Path) -> anyhow::Result<String> {
+    let bytes = prompts::read_bounded(file)
+        .map_err(|error| no_question(file, format!("cannot be read: {error}")))?;
+    let question =
+        String::from_utf8(bytes).map_err(|_| no_question(file, "is not UTF-8".into()))?;
+    Ok(question.trim().to_owned())
+}
+
+/// What asks the question of a file, or that it cannot be asked.
+///
+/// # Errors
+/// As `asked`.
+pub fn asked<T>(file: &Path, asked: sc_model::Result<T>) -> anyhow::Result<T> {
+    asked.map_err(|error| no_question(file, format!("cannot be asked: {error}")))
+}
+
+fn no_question(file: &Path, what: String) -> anyhow::Error {
+    Mistake::error(
+        format!("`--question {}` {what}", file.display()),
+        "the question is a text with one `{prompt}` in it, as in: Does this image describe \
+         {prompt}? If it does, score 1; if not, score 0. Please answer in the following format: \
+         The score is {your score}.",
+    )
 }
 
 /// The device of a name.

@@ -360,3 +360,33 @@ impl Weight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropout_leaves_out_its_share_and_enlarges_the_rest() -> TensorResult<()> {
+        let ones = Tensor::ones((40, 500), DType::F32, &Device::Cpu)?;
+        let of = |seed, module: &str| -> TensorResult<Vec<f32>> {
+            let dropout = Dropout {
+                rate: 0.2,
+                seed,
+                module: module.to_owned(),
+            };
+            dropout.apply(&ones)?.flatten_all()?.to_vec1()
+        };
+        let values = of(1, "a")?;
+        assert!(values.iter().all(|value| *value == 0.0 || *value == 1.25));
+        let left_out = values.iter().filter(|value| **value == 0.0).count();
+        // Four standard deviations of 20,000 draws.
+        assert!(
+            (left_out as f64 / 20_000.0 - 0.2).abs() < 0.0114,
+            "{left_out}"
+        );
+        assert_eq!(values, of(1, "a")?);
+        assert_ne!(values, of(2, "a")?);
+        assert_ne!(values, of(1, "b")?);
+        Ok(())
+    }
+}

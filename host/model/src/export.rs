@@ -7,13 +7,13 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 
 use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
+use crate::checkpoint::written::files::{of_layout, torch_name};
+use crate::checkpoint::written::shards::{self, Shard};
+use crate::checkpoint::written::tensors::read_tensors;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 use crate::parameters::{CARRIED_FILES, Parameters, TOKENIZER_FILES};
-use crate::synth::files::{of_layout, torch_name};
-use crate::synth::shards::{self, Shard};
-use crate::synth::tensors::read_tensors;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,9 @@ pub struct Exported {
 
 /// Writes `model` to the folder `out`, which must be absent or empty, in a layout: safetensors in
 /// the dtype that was asked for when the model was loaded, else the one that it came in (f32 where
-/// it had several), its adapter merged, no more than 5 GB a file. Files of settings come along; those that the other layout has otherwise are written
-/// anew. The folder appears whole or not at all. `progress` is told of bytes of weights.
+/// it had several), its adapter merged, no more than 5 GB a file. Files of settings come along;
+/// those that the other layout has otherwise are written anew. The folder appears whole or not at
+/// all. `progress` is told of bytes of weights.
 ///
 /// # Errors
 /// When the folder is taken, the disk has too little room, a file cannot be read or written, or the

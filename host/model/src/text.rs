@@ -1,10 +1,12 @@
 //! Words to token ids: the tokenizer, its special tokens by their text, and the prompt templates.
 
+use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
 mod branch;
+mod chat_template;
 mod templates;
 mod tokenizer;
 
@@ -85,10 +87,11 @@ pub struct Text {
 }
 
 impl Text {
-    /// Reads `tokenizer.json` and, if it is there, `templates.json`.
+    /// Reads `tokenizer.json` and, if it is there, `templates.json`; else the chat template of a
+    /// checkpoint in transformers' layout, or the authors' own templates.
     ///
     /// # Errors
-    /// When one does not parse, a special token or a verdict's word is missing, or an id is
+    /// When one does not parse or fails, a special token or a verdict's word is missing, or an id is
     /// outside the vocabulary or contradicts `config.json`.
     pub fn read(source: &CheckpointSource, config: &Config) -> Result<Text> {
         let words = WordTokenizer::read(source, &config.text)?;
@@ -116,9 +119,13 @@ impl Text {
             });
         }
         let templates = match source.read(TEMPLATES)? {
-            Some(bytes) => Templates::parse(&source.file_name(TEMPLATES), &bytes)?,
-            None => Templates::janus(words.knows("<|User|>")),
+            Some(bytes) => Some(Templates::parse(&source.file_name(TEMPLATES), &bytes)?),
+            None if config.naming == Naming::HuggingFace => chat_template::templates(source)?,
+            // The authors' code has them in itself: whatever their tokenizer's files say is another
+            // model's.
+            None => None,
         };
+        let templates = templates.unwrap_or_else(|| Templates::janus(words.knows("<|User|>")));
         let yes_no = match &templates.yes_no {
             Some((yes, no)) => Some((id(yes)?, id(no)?)),
             None => None,
@@ -237,7 +244,7 @@ impl Text {
     /// When the prompt holds a special token, does not fit the model's positions together with
     /// the image, or cannot be tokenized.
     pub fn draw_ids(&self, prompt: &str) -> Result<Vec<u32>> {
-        let filled = self.fill(&self.templates.draw, PROMPT, prompt)?;
+        let filled = self.draw_text(prompt)?;
         let ids = self.words.encode(prompt, filled)?;
         self.words
             .check_positions(prompt, ids.len() + self.drawn_tokens)?;
@@ -249,8 +256,23 @@ impl Text {
     /// # Errors
     /// As [`Text::draw_ids`].
     pub fn judge_ids(&self, prompt: &str) -> Result<Vec<u32>> {
-        let filled = self.fill(&self.templates.judge, PROMPT, prompt)?;
-        self.with_image(prompt, filled)
+        self.with_image(prompt, self.judge_text(prompt)?)
+    }
+
+    /// The text of [`Text::draw_ids`].
+    ///
+    /// # Errors
+    /// When the prompt holds a special token.
+    pub fn draw_text(&self, prompt: &str) -> Result<String> {
+        self.fill(&self.templates.draw, PROMPT, prompt)
+    }
+
+    /// The text of [`Text::judge_ids`], in which one word stands for the image.
+    ///
+    /// # Errors
+    /// When the prompt holds a special token.
+    pub fn judge_text(&self, prompt: &str) -> Result<String> {
+        self.fill(&self.templates.judge, PROMPT, prompt)
     }
 
     /// Ids of the conversation that asks `question` about an image, up to the answer.

@@ -12,6 +12,25 @@ pub enum DebugCommand {
     /// line; for each a line {"verdict":1|0|null} on standard output, at once and in order. Blank
     /// lines do not count. The first line that is no such object ends it.
     ParseAnswer,
+    /// Show what a prompt comes to: the text and the tokens that the model is given to draw it, and
+    /// to judge an image by it.
+    Prompt(PromptArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct PromptArguments {
+    /// What to draw.
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// A checkpoint folder, or a model of the Hugging Face Hub; without it the tiny model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// A file with another judging question, which has one `{prompt}` in it.
+    #[arg(long, value_name = "FILE")]
+    pub question: Option<PathBuf>,
+    /// Print one JSON object, with the tokens' ids.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ pub struct SpeedArguments {
     #[command(flatten)]
     pub guidance: Guidance,
     /// Only draws: nothing is decoded or judged.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "step")]
     pub only_drawing: bool,
     /// Takes one step of DPO on one pair as well: see `--train`, which it needs.
     #[arg(long, requires = "train")]

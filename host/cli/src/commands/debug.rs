@@ -11,8 +11,9 @@ use sc_model::image::{Pixels, Placement, SQUARE_SIDES};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::{DebugCommand, PreprocessArguments};
+use crate::args::{DebugCommand, PreprocessArguments, PromptArguments};
 use crate::failure::Mistake;
+use crate::model_choice::{self, Chosen};
 use crate::{new_file, report};
 
 /// Most bytes of a line of answers.
@@ -24,6 +25,7 @@ pub fn debug(command: &DebugCommand) -> anyhow::Result<ExitCode> {
     match command {
         DebugCommand::Preprocess(arguments) => preprocess(arguments)?,
         DebugCommand::ParseAnswer => parse_answers(&mut io::stdin().lock())?,
+        DebugCommand::Prompt(arguments) => prompt(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,6 +81,52 @@ fn preprocess(arguments: &PreprocessArguments) -> anyhow::Result<()> {
         made.top,
         made.out
     ))
+}
+
+/// What the model is given.
+#[derive(Serialize)]
+struct Given {
+    text: String,
+    ids: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct Conversations {
+    draw: Given,
+    judge: Given,
+}
+
+fn prompt(arguments: &PromptArguments) -> anyhow::Result<()> {
+    let mut text = Chosen::typed(arguments.model.as_deref())?.text()?;
+    if let Some(file) = &arguments.question {
+        let question = model_choice::question(file)?;
+        model_choice::asked(file, text.set_question(&question))?;
+    }
+    let prompt = arguments.prompt.as_str();
+    let conversations = Conversations {
+        draw: Given {
+            text: text.draw_text(prompt)?,
+            ids: text.draw_ids(prompt)?,
+        },
+        judge: Given {
+            text: text.judge_text(prompt)?,
+            ids: text.judge_ids(prompt)?,
+        },
+    };
+    if arguments.json {
+        return report::json_line(&conversations);
+    }
+    for (what, given) in [
+        ("to draw", &conversations.draw),
+        ("to judge", &conversations.judge),
+    ] {
+        report::text(&format!(
+            "{what}, {} tokens:\n{}\n\n",
+            given.ids.len(),
+            given.text
+        ))?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -34,13 +34,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let chosen = Chosen::of(configuration.model.take())?;
     let model = chosen.load(&configuration.load)?;
-    if let (Some(_), Some(option)) = (model.parameters().adapter(), arguments.train.of_adapter()) {
-        return Err(Mistake::error(
-            format!("`{option}` is given, and the model has an adapter; expected one or the other"),
-            "an adapter is trained on as it was made: leave the option out, or the adapter",
-        ));
-    }
-    let model = to_train(model, &chosen, &configuration)?;
+    let typed = arguments.train.of_adapter();
+    let model = to_train(model, &chosen, &configuration, typed)?;
     configuration.model = chosen.reference;
     configuration.settings.sampling.guidance =
         model_choice::guidance(&model, configuration.guidance)?;
@@ -170,11 +165,13 @@ fn check_rounds(done: u32, finished: bool, settings: &RunSettings) -> anyhow::Re
     ))
 }
 
-/// The model with the adapter that is to be trained, if one is.
+/// The model with the adapter that is to be trained, if one is; `typed` is an option of a new
+/// adapter that was given.
 fn to_train(
     model: JanusModel,
     chosen: &Chosen,
     configuration: &Configuration,
+    typed: Option<&str>,
 ) -> anyhow::Result<JanusModel> {
     match (configuration.train, model.parameters().adapter()) {
         (Train::Full, None) => Ok(model),
@@ -192,6 +189,15 @@ fn to_train(
             Ok(model.with_new_adapter(&configuration.lora, &base, seed)?)
         }
         (Train::Lora, Some(adapter)) => {
+            if let Some(option) = typed {
+                return Err(Mistake::error(
+                    format!(
+                        "`{option}` is given, and the model has an adapter; expected one or the \
+                         other"
+                    ),
+                    "an adapter is trained on as it was made: leave the option out, or the adapter",
+                ));
+            }
             if configuration.settings.interpolate.is_some() && !adapter.is_blank()? {
                 return Err(Mistake::error(
                     "`--interpolate` is given with an adapter that is trained already; expected a \

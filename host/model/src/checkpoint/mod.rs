@@ -5,3 +5,4 @@ pub(crate) mod names;
 pub(crate) mod source;
 mod torch;
 pub(crate) mod weights;
+pub(crate) mod written;

@@ -34,14 +34,15 @@ impl ConfigJson {
             .unwrap_or(false);
         let text = self.text_config.resolve(check, tied)?;
         let vision = self.vision_config.resolve(check, text.hidden)?;
-        let vq = self.vq_config.resolve(check, text.hidden)?;
+        let tower_side = vision.image / vision.patch;
+        let vq = self.vq_config.resolve(check, text.hidden, tower_side)?;
         if vq.image() != vision.image
             || vq.in_channels != vision.channels
             || vq.out_channels != vision.channels
         {
             return Err(check.error(
-                "vq_config.num_patches",
-                vq.side,
+                "vq_config.channel_multiplier",
+                format!("{:?}", vq.multipliers),
                 format!(
                     "such that the decoded image ({0}×{0}×{1}) is what the tower sees \
                      ({2}×{2}×{3})",
@@ -159,7 +160,10 @@ pub(super) struct VqJson {
     pub(super) num_embeddings: usize,
     pub(super) double_latent: bool,
     pub(super) latent_channels: usize,
-    pub(super) num_patches: usize,
+    /// Image tokens a side, where the layout leaves them free. transformers takes them from the
+    /// tower, whatever the file says (configuration_janus.py).
+    #[serde(skip)]
+    pub(super) num_patches: Option<usize>,
     pub(super) in_channels: usize,
     pub(super) out_channels: usize,
     pub(super) base_channels: usize,
@@ -178,7 +182,7 @@ impl Default for VqJson {
             num_embeddings: 16384,
             double_latent: false,
             latent_channels: 256,
-            num_patches: 32,
+            num_patches: None,
             in_channels: 3,
             out_channels: 3,
             base_channels: 128,
@@ -405,7 +409,7 @@ impl VisionJson {
 }
 
 impl VqJson {
-    fn resolve(self, check: &Check, text_hidden: usize) -> Result<VqConfig> {
+    fn resolve(self, check: &Check, text_hidden: usize, tower_side: usize) -> Result<VqConfig> {
         check.is("vq_config.hidden_act", &self.hidden_act, "gelu")?;
         check.that(
             "vq_config.double_latent",
@@ -448,7 +452,7 @@ impl VqJson {
             embed: check.size("vq_config.embed_dim", self.embed_dim)?,
             codes: check.size("vq_config.num_embeddings", self.num_embeddings)?,
             latent: check.size("vq_config.latent_channels", self.latent_channels)?,
-            side: check.depth("vq_config.num_patches", self.num_patches)?,
+            side: self.num_patches.unwrap_or(tower_side),
             in_channels: check.size("vq_config.in_channels", self.in_channels)?,
             out_channels: check.size("vq_config.out_channels", self.out_channels)?,
             base,

@@ -267,7 +267,7 @@ fn vq_json(
             .size("z_channels")?
             .or(tensor("post_quant_conv.weight", 3)))
         .unwrap_or(defaults.latent_channels),
-        num_patches: image_size / down,
+        num_patches: Some(image_size / down),
         base_channels: base.map_or(defaults.base_channels, |channels| channels / first),
         num_res_blocks: shapes.count("gen_vision_model.encoder.conv_blocks.0.res."),
         channel_multiplier: encoder,

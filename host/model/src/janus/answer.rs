@@ -96,7 +96,7 @@ impl JanusModel {
     fn next_word_logits(&self, network: &Network, pixels: &Tensor, rows: &Rows) -> Result<Tensor> {
         let input = self.embed_with_images(network, pixels, rows)?;
         let last = |hidden: Tensor| hidden.narrow(1, rows.width - 1, 1)?.squeeze(1);
-        let last = if self.has_small_kernels() {
+        let last = if self.computing.has_small_kernels() {
             let merged = network.merged()?;
             let hidden = kernels::llama::forward(&input, &merged.llama, &rows.padding)?;
             network.llama.final_norm(&last(hidden)?)?
@@ -243,14 +243,15 @@ impl JanusModel {
             .reshape((images, rows.width, hidden))?)
     }
 
-    /// The language model's inputs for images [B, patches, hidden].
+    /// The language model's inputs [B, patches, hidden] for images in −1..1.
     pub(super) fn image_features(&self, network: &Network, pixels: &Tensor) -> Result<Tensor> {
+        let pixels = &self.preprocessor.seen(pixels)?;
         // The kernel hands no gradient back to the pixels: where one is wanted, the general path.
-        Ok(if self.has_small_kernels() && !pixels.track_op() {
+        if self.computing.has_small_kernels() && !pixels.track_op() {
             let merged = network.merged()?;
-            kernels::tower::image_features(pixels, &merged.tower, &merged.aligner)?
-        } else {
-            network.image_features(pixels)?
-        })
+            let (tower, aligner) = (&merged.tower, &merged.aligner);
+            return Ok(kernels::tower::image_features(pixels, tower, aligner)?);
+        }
+        Ok(network.image_features(pixels)?)
     }
 }

@@ -49,7 +49,7 @@ impl JanusModel {
         let guided = sampling.guidance != 1.0;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let mut drawings = Vec::with_capacity(prompts.len());
-        if self.has_small_kernels() {
+        if self.computing.has_small_kernels() {
             let unconditional: Vec<Vec<u32>> = (prompts.iter().filter(|_| guided))
                 .map(|ids| self.text.unconditional(ids))
                 .collect();

@@ -59,7 +59,7 @@ impl JanusModel {
             let read = targets.narrow(1, 0, tokens - 1)?;
             input = Tensor::cat(&[&input, &network.embed_image_tokens(&read)?], 1)?;
         }
-        if self.has_small_kernels() && network.adaptation != Adaptation::UnderDropout {
+        if self.computing.has_small_kernels() && network.adaptation != Adaptation::UnderDropout {
             let network = network.merged()?;
             let hidden = kernels::llama::forward(&input, &network.llama, &rows.padding)?;
             return Ok(kernels::score::image_tokens(

@@ -13,7 +13,8 @@ use crate::adapter::{Adapter, LinearShape, LoraSettings};
 use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
 use crate::checkpoint::source::CheckpointSource;
-use crate::config::{Config, GenerationDefaults, preprocessor};
+use crate::config::preprocessor::Preprocessor;
+use crate::config::{Config, GenerationDefaults};
 use crate::error::{Error, Result};
 use crate::parameters::{Detached, Group, Parameters, Precision, UnderDropout};
 use crate::text::Text;
@@ -44,41 +45,51 @@ const LARGE_IMAGES: usize = 16;
 /// Most rows in a portion: beyond it larger products gain nothing.
 const PORTION_ROWS: usize = 256;
 
-/// Largest tower and language model, in weights, that the CPU's kernels are for: they hold a
-/// rearranged copy, and win by staying in the cache.
-const KERNEL_WEIGHTS: usize = 64 << 20;
+/// Largest tower and language model, in weights, that are small: the CPU's kernels for these hold
+/// a rearranged copy, and win by staying in the cache.
+const SMALL_WEIGHTS: usize = 64 << 20;
 
 /// A Janus model.
 pub struct JanusModel {
     config: Config,
     defaults: GenerationDefaults,
     text: Text,
+    preprocessor: Preprocessor,
     pub(crate) device: Device,
     pub(crate) parameters: Parameters,
     /// Modules over the variables: gradients reach the weights, or the adapter if there is one.
     pub(crate) tracked: Network,
     /// Modules over the same storage without a graph.
     pub(crate) frozen: Network,
-    kernels: Kernels,
+    computing: Computing,
 }
 
-/// Which kernels of the CPU run where there are some.
+/// How a model is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernels {
-    /// None: plain tensor operations, as on other devices.
-    None,
-    /// Those for models that fit the cache.
-    Small,
-    /// Those for models that do not.
-    Large,
+struct Computing {
+    /// Whether the model is too large for a core's cache: another size of portions, and other
+    /// kernels.
+    large: bool,
+    /// Whether the CPU's kernels run; plain tensor operations do where not.
+    kernels: bool,
+}
+
+impl Computing {
+    fn has_large_kernels(self) -> bool {
+        self.large && self.kernels
+    }
+
+    fn has_small_kernels(self) -> bool {
+        !self.large && self.kernels
+    }
 }
 
 /// The modules over the variables, and over the same storage without a graph.
-fn networks(parameters: &Parameters, config: &Config, kernels: Kernels) -> (Network, Network) {
+fn networks(parameters: &Parameters, config: &Config, computing: Computing) -> (Network, Network) {
     let mut tracked = Network::new(parameters, config);
     let mut frozen = Network::new(&Detached(parameters), config);
     for network in [&mut tracked, &mut frozen] {
-        network.llama.wide = kernels == Kernels::Large;
+        network.llama.wide = computing.has_large_kernels();
     }
     (tracked, frozen)
 }
@@ -106,7 +117,7 @@ impl JanusModel {
         let config = Config::read(source)?;
         let defaults = GenerationDefaults::read(source)?;
         let text = Text::read(source, &config)?;
-        preprocessor::check(source)?;
+        let preprocessor = Preprocessor::read(source)?;
         let expected = Network::inventory(&config)?.tensors;
         let naming = config.naming;
         let parameters = Parameters::load(source, naming, &expected, precision, device)?;
@@ -119,21 +130,20 @@ impl JanusModel {
             tensors = expected.len(),
             "loaded"
         );
-        let small =
-            tower_and_llama <= KERNEL_WEIGHTS && parameters.held_dtype() == Some(DType::F32);
-        let kernels = match (device.is_cpu(), small) {
-            (false, _) => Kernels::None,
-            (true, true) => Kernels::Small,
-            (true, false) => Kernels::Large,
+        let small = tower_and_llama <= SMALL_WEIGHTS && parameters.held_dtype() == Some(DType::F32);
+        let computing = Computing {
+            large: !small,
+            kernels: device.is_cpu(),
         };
-        let (tracked, frozen) = networks(&parameters, &config, kernels);
+        let (tracked, frozen) = networks(&parameters, &config, computing);
         Ok(JanusModel {
-            kernels,
+            computing,
             tracked,
             frozen,
             config,
             defaults,
             text,
+            preprocessor,
             device: device.clone(),
             parameters,
         })
@@ -183,30 +193,33 @@ impl JanusModel {
 
     fn adapted(mut self, adapter: Adapter) -> JanusModel {
         self.parameters.adapt(adapter);
-        let kernels = self.kernels;
-        self.with_kernels(kernels)
+        let computing = self.computing;
+        self.computed(computing)
     }
 
     /// Turns the CPU's kernels off: everything is then computed by plain tensor operations, as on
     /// other devices. For tests and measurements.
     pub fn without_kernels(self) -> JanusModel {
-        self.with_kernels(Kernels::None)
+        let computing = Computing {
+            kernels: false,
+            ..self.computing
+        };
+        self.computed(computing)
     }
 
-    /// Takes the CPU's kernels for large models, whatever the size: for tests and measurements.
-    pub fn with_large_kernels(self) -> JanusModel {
-        self.with_kernels(Kernels::Large)
+    /// Computes as a large model does, whatever the size: for tests and measurements.
+    pub fn as_large(self) -> JanusModel {
+        let computing = Computing {
+            large: true,
+            ..self.computing
+        };
+        self.computed(computing)
     }
 
-    fn with_kernels(mut self, kernels: Kernels) -> JanusModel {
-        self.kernels = kernels;
-        (self.tracked, self.frozen) = networks(&self.parameters, &self.config, kernels);
+    fn computed(mut self, computing: Computing) -> JanusModel {
+        self.computing = computing;
+        (self.tracked, self.frozen) = networks(&self.parameters, &self.config, computing);
         self
-    }
-
-    /// Whether the CPU's kernels for small models run.
-    fn has_small_kernels(&self) -> bool {
-        self.kernels == Kernels::Small
     }
 
     /// Writes the adapter to the folder `out`, which must be absent or empty, in PEFT's layout.
@@ -313,30 +326,41 @@ impl JanusModel {
     /// Rows of `steps` steps that one portion may hold.
     fn portion(&self, steps: usize) -> usize {
         let text = &self.config.text;
-        if self.kernels == Kernels::Large {
-            // Keys and values are what grows; of the rest one layer is there at a time.
-            let cached = 2 * text.layers * text.kv_heads * text.head_dim;
-            let now = 8 * text.hidden + 3 * text.intermediate;
-            let bytes = self.tracked.llama.embeddings.dtype().size_in_bytes();
-            let row = steps * (bytes * cached + 4 * now);
-            return (LARGE_PORTION_BYTES / row.max(1)).clamp(1, PORTION_ROWS);
-        }
         let cache = 2 * text.layers * text.kv_heads * text.head_dim;
-        let activations = 4 * text.hidden + 2 * text.intermediate + text.heads * steps;
-        let row = 4 * steps * (cache + activations);
-        (PORTION_BYTES / row.max(1)).clamp(1, PORTION_ROWS)
+        let bytes = if self.computing.large {
+            // Keys and values are what grows; of the rest one layer is there at a time.
+            let held = match self.computing.kernels {
+                true => self.tracked.llama.embeddings.dtype(),
+                false => llama::COMPUTE,
+            };
+            let now = 8 * text.hidden + 3 * text.intermediate;
+            held.size_in_bytes() * cache + 4 * now
+        } else {
+            let activations = 4 * text.hidden + 2 * text.intermediate + text.heads * steps;
+            4 * (cache + activations)
+        };
+        self.fitting(steps * bytes).min(PORTION_ROWS)
     }
 
     fn decode_portion(&self) -> usize {
         let vq = &self.config.vq;
-        if self.kernels == Kernels::Large {
+        let layer = 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0];
+        if self.computing.has_large_kernels() {
             // A few steps' images at full resolution.
-            let image = 4 * 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0];
-            return (LARGE_PORTION_BYTES / image.max(1)).clamp(1, LARGE_IMAGES);
+            return self.fitting(4 * layer).min(LARGE_IMAGES);
         }
         // The unfolded input of a 3×3 convolution at full resolution.
-        let image = 4 * vq.image() * vq.image() * vq.base * vq.multipliers[0] * 9;
-        (PORTION_BYTES / image.max(1)).clamp(1, PORTION_ROWS)
+        self.fitting(9 * layer).min(PORTION_ROWS)
+    }
+
+    /// How many things of so many bytes fit into a portion, at least one.
+    fn fitting(&self, bytes: usize) -> usize {
+        let portion = if self.computing.large {
+            LARGE_PORTION_BYTES
+        } else {
+            PORTION_BYTES
+        };
+        (portion / bytes.max(1)).max(1)
     }
 }
 
@@ -354,14 +378,12 @@ impl UnifiedModel for JanusModel {
     }
 
     fn images_at_a_time(&self) -> usize {
-        match self.kernels {
-            Kernels::Large => {
-                // A row with guidance and one without, and a prompt that is short beside the image.
-                let steps = 2 * (self.config.vq.tokens() + 64);
-                self.portion(steps).min(LARGE_IMAGES)
-            }
-            Kernels::Small | Kernels::None => 2 * PORTION_ROWS,
+        if !self.computing.large {
+            return 2 * PORTION_ROWS;
         }
+        // A row with guidance and one without, and a prompt that is short beside the image.
+        let steps = 2 * (self.config.vq.tokens() + 64);
+        self.portion(steps).min(LARGE_IMAGES)
     }
 
     fn image_codes(&self) -> usize {
@@ -385,7 +407,7 @@ impl UnifiedModel for JanusModel {
         }
         let portions = tokens
             .chunks(self.decode_portion())
-            .map(|portion| Ok(self.decode_unclipped(portion)?.clamp(-1f32, 1f32)?))
+            .map(|portion| Ok((self.preprocessor).drawn(&self.decode_unclipped(portion)?)?))
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&portions, 0)?)
     }
@@ -441,7 +463,7 @@ impl UnifiedModel for JanusModel {
             return self.token_log_probs(batch, caption_dropped);
         }
         let mut network = Network::new(&UnderDropout(&self.parameters, seed), &self.config);
-        network.llama.wide = self.kernels == Kernels::Large;
+        network.llama.wide = self.computing.has_large_kernels();
         self.batch_log_probs(&network, batch, caption_dropped)
     }
 

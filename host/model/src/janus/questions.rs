@@ -96,7 +96,7 @@ impl JanusModel {
         rows: &Rows,
         Predictions { steps, targets }: Predictions,
     ) -> Result<Tensor> {
-        if self.has_small_kernels() {
+        if self.computing.has_small_kernels() {
             let network = network.merged()?;
             let hidden = kernels::llama::forward(input, &network.llama, &rows.padding)?;
             let log_probs = kernels::score::words(&hidden, &network, &steps, &targets)?;

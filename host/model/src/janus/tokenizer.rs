@@ -3,9 +3,9 @@
 
 use candle_core::Tensor;
 
+use super::JanusModel;
 use super::llama::COMPUTE;
 use super::vq::{CodeSearch, Vq};
-use super::{JanusModel, Kernels};
 use crate::error::Result;
 use crate::kernels::{self, vq::Chain};
 
@@ -48,7 +48,7 @@ impl JanusModel {
         }
         let vq = &self.tracked.vq;
         let codes = vq.look_up(&self.token_tensor(tokens)?)?;
-        if self.has_small_kernels() {
+        if self.computing.has_small_kernels() {
             return Ok(kernels::vq_backward::forward(&codes, &Chain::decoder(vq)?)?);
         }
         Ok(vq.decode_latents(&codes)?)
@@ -68,7 +68,7 @@ impl JanusModel {
             let shape = (0, vq.config.tokens(), vq.config.codes);
             return Ok(Tensor::zeros(shape, COMPUTE, &self.device)?);
         }
-        let latents = if self.has_small_kernels() {
+        let latents = if self.computing.has_small_kernels() {
             kernels::vq_backward::forward(pixels, &Chain::encoder(vq)?)?
         } else {
             vq.encode(pixels)?
@@ -86,7 +86,7 @@ impl JanusModel {
     /// Pixels of image tokens that were checked, one portion, not clipped, without gradients.
     pub(crate) fn decode_unclipped(&self, tokens: &[Vec<u32>]) -> Result<Tensor> {
         let vq: &Vq = &self.frozen.vq;
-        if self.kernels != Kernels::None {
+        if self.computing.kernels {
             return Ok(kernels::vq::decode(tokens, vq)?);
         }
         Ok(vq.decode(&self.token_tensor(tokens)?)?)

@@ -143,7 +143,7 @@ impl ResBlock {
         weights
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let h = self
             .conv1
             .forward(&ops::silu(&group_norm(x, &self.norm1)?)?)?;

@@ -293,3 +293,57 @@ pub(crate) fn decode(tokens: &[Vec<u32>], vq: &Vq) -> Result<Tensor> {
     let shape = (tokens.len(), channels, side, side);
     Tensor::from_vec(pixels, shape, vq.codebook.device())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// A large image's lines are taken side by side; those of the fixtures' small ones never are.
+    #[test]
+    fn a_large_image_comes_out_as_by_plain_operations() -> Result<()> {
+        const SIDE: usize = 64;
+        const CHANNELS: usize = 128;
+        let tensor = |shape: &[usize], scale: f32, seed: usize| {
+            let count: usize = shape.iter().product();
+            let values: Vec<f32> = (0..count)
+                .map(|i| (((i + seed) * 37 % 101) as f32 / 50.0 - 1.0) * scale)
+                .collect();
+            Tensor::from_vec(values, shape, &Device::Cpu)
+        };
+        let norm = |seed| -> Result<Norm> {
+            Ok(Norm {
+                weight: tensor(&[CHANNELS], 1.0, seed)?,
+                bias: tensor(&[CHANNELS], 1.0, seed + 1)?,
+            })
+        };
+        let conv = |seed| -> Result<Conv> {
+            Ok(Conv {
+                weight: tensor(&[CHANNELS, CHANNELS, 3, 3], 0.05, seed)?,
+                bias: tensor(&[CHANNELS], 1.0, seed + 1)?,
+                padding: 1,
+                stride: 1,
+            })
+        };
+        let block = ResBlock {
+            norm1: norm(1)?,
+            conv1: conv(3)?,
+            norm2: norm(5)?,
+            conv2: conv(7)?,
+            shortcut: None,
+        };
+        let x = tensor(&[1, CHANNELS, SIDE, SIDE], 1.0, 9)?;
+        let expected = values(&block.forward(&x)?)?;
+        let image = Image::from_planes(&values(&x)?, SIDE);
+        assert!(
+            2 * image.lines_a_task() <= SIDE,
+            "there is more than one task"
+        );
+        let mut found = vec![0.0; expected.len()];
+        (PackedRes::new(&block)?.apply(image).0).write_planes(&mut found);
+        for (expected, found) in expected.iter().zip(&found) {
+            assert!((expected - found).abs() < 1e-4, "{expected} and {found}");
+        }
+        Ok(())
+    }
+}

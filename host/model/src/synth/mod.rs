@@ -13,21 +13,19 @@ use candle_core::DType;
 
 use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
+use crate::checkpoint::written::shards::{self, Shard};
+use crate::checkpoint::written::tensors::stored_tensors;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::janus::JanusModel;
 
-pub(crate) mod files;
-pub(crate) mod shards;
+mod files;
+mod pieces;
 mod size;
-pub(crate) mod tensors;
 mod tokenizer;
 mod values;
 
 pub use size::ModelSize;
-
-use shards::Shard;
-use tensors::stored_tensors;
 
 /// What checkpoint is made up.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +63,10 @@ impl Synthesis {
     /// When memory runs out.
     pub fn parameters(&self) -> Result<usize> {
         let shapes = JanusModel::tensor_shapes(&self.config())?;
-        Ok(shapes.values().map(|shape| elements(shape)).sum())
+        Ok(shapes
+            .values()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum())
     }
 
     /// Bytes of the files of weights.
@@ -97,8 +98,7 @@ impl Synthesis {
         folder.write_all(&small, &mut files)?;
         for shard in shards {
             let path = folder.path(&shard.name);
-            shard
-                .write(&path, self.seed, &mut progress)
+            pieces::write(&shard, &path, self.seed, &mut progress)
                 .map_err(Error::io("write", path))?;
             files.push(shard.name);
         }
@@ -115,11 +115,6 @@ impl Synthesis {
         let dtype = shards::stored_dtype(self.dtype)?;
         shards::split(stored_tensors(&self.config())?, dtype, shards::MOST_BYTES)
     }
-}
-
-/// Elements of a tensor.
-fn elements(shape: &[usize]) -> usize {
-    shape.iter().product()
 }
 
 #[cfg(all(test, unix))]

@@ -1,6 +1,7 @@
 //! The sizes there are.
 
 use crate::checkpoint::names::Naming;
+use crate::checkpoint::written::files::original::published_eye_and_tokenizer;
 use crate::config::{Config, TextConfig, VisionConfig, VqConfig};
 use crate::text::SpecialTokens;
 
@@ -72,34 +73,6 @@ impl ModelSize {
             image_placeholder,
         }
     }
-}
-
-/// SigLIP-L/16 at 384 and VQ-16, which all published sizes share.
-pub(super) fn published_eye_and_tokenizer() -> (VisionConfig, VqConfig) {
-    let vision = VisionConfig {
-        hidden: 1024,
-        intermediate: 4096,
-        layers: 24,
-        heads: 16,
-        channels: 3,
-        patch: 16,
-        image: 384,
-        layer_norm_eps: 1e-6,
-        aligner_depth: 2,
-    };
-    let vq = VqConfig {
-        embed: 8,
-        codes: 16_384,
-        latent: 256,
-        side: 24,
-        in_channels: 3,
-        out_channels: 3,
-        base: 128,
-        multipliers: vec![1, 1, 2, 2, 4],
-        res_blocks: 2,
-        aligner_depth: 2,
-    };
-    (vision, vq)
 }
 
 /// The same parts as small as they can be with more than one of everything. Images have the size

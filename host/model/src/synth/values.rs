@@ -9,6 +9,8 @@ use rayon::slice::ParallelSliceMut;
 use safetensors::Dtype;
 use sc_core::rng::stream;
 
+use crate::checkpoint::written::tensors::Part;
+
 /// Values that are drawn from one stream. Part of what a seed means: another number here makes
 /// other weights.
 pub(super) const CHUNK: usize = 1 << 14;
@@ -57,13 +59,21 @@ impl Spread {
 
 /// Values of one tensor of transformers' names.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Values {
-    pub(crate) name: String,
-    pub(super) spread: Spread,
+pub(super) struct Values {
+    name: String,
+    spread: Spread,
     pub(super) count: usize,
 }
 
 impl Values {
+    pub(super) fn of(Part { name, shape }: &Part) -> Values {
+        Values {
+            spread: Spread::of(name, shape),
+            name: name.clone(),
+            count: shape.iter().product(),
+        }
+    }
+
     /// Puts the values from chunk `first` on into `bytes`, little-endian, each rounded to the
     /// nearest number of `dtype`.
     pub(super) fn fill(&self, seed: u64, first: usize, dtype: Dtype, bytes: &mut [u8]) {
@@ -142,11 +152,10 @@ mod tests {
     use super::*;
 
     fn values(name: &str, shape: &[usize]) -> Values {
-        Values {
+        Values::of(&Part {
             name: name.to_owned(),
-            spread: Spread::of(name, shape),
-            count: shape.iter().product(),
-        }
+            shape: shape.to_vec(),
+        })
     }
 
     fn drawn(values: &Values, seed: u64, dtype: Dtype) -> Vec<f32> {

@@ -7,7 +7,7 @@ use crate::checkpoint::source::parse_json;
 use crate::error::{Error, Result};
 
 /// The system prompt of Janus' understanding conversations.
-const SYSTEM: &str = "You are a helpful language and vision assistant. You are able to understand \
+pub(super) const SYSTEM: &str = "You are a helpful language and vision assistant. You are able to understand \
                       the visual content that the user provides, and assist the user with a \
                       variety of tasks using natural language.";
 /// The judging question of "Self-Contradiction as Self-Improvement" (arXiv 2507.16663).
@@ -51,8 +51,14 @@ impl Templates {
         let ask = format!(
             "{BOS}{SYSTEM}\n\n{user}: {BEGIN_OF_IMAGE}{IMAGE}{END_OF_IMAGE}\n{QUESTION}\n\n{assistant}:"
         );
+        let draw = format!("{BOS}{user}: {PROMPT}\n\n{assistant}:{BEGIN_OF_IMAGE}");
+        Templates::asking_in_sentences(draw, ask)
+    }
+
+    /// Templates that judge by the paper's question, put as `ask` puts any.
+    pub(super) fn asking_in_sentences(draw: String, ask: String) -> Templates {
         Templates {
-            draw: format!("{BOS}{user}: {PROMPT}\n\n{assistant}:{BEGIN_OF_IMAGE}"),
+            draw,
             judge: ask.replace(QUESTION, PAPER_QUESTION),
             ask,
             yes_no: None,

@@ -28,7 +28,7 @@ fn an_adapted_model_computes_what_peft_does() {
     let folder = fixture("janus-a-lora");
     check_against_peft(&adapted(&folder).expect("fits"));
     check_against_peft(&adapted(&folder).expect("fits").without_kernels());
-    check_against_peft(&adapted(&folder).expect("fits").with_large_kernels());
+    check_against_peft(&adapted(&folder).expect("fits").as_large());
     // Without the adapter the same values are others.
     let inputs = fixture("janus-a").join("expected.safetensors");
     let report = verify(
@@ -86,7 +86,7 @@ fn a_new_adapter_changes_nothing_and_alone_is_trained() {
             let model = match kernels {
                 0 => model,
                 1 => model.without_kernels(),
-                _ => model.with_large_kernels(),
+                _ => model.as_large(),
             };
             let ours = log_probs(&model);
             assert!(largest(&(&ours - &base).expect("fits")) < 1e-5);
@@ -126,7 +126,7 @@ fn gradients_of_an_adapter_are_those_of_plain_operations() {
     let plain = of(&adapted(&folder).expect("fits").without_kernels());
     for model in [
         adapted(&folder).expect("fits"),
-        adapted(&folder).expect("fits").with_large_kernels(),
+        adapted(&folder).expect("fits").as_large(),
     ] {
         for ((name, expected), (_, found)) in plain.iter().zip(of(&model)) {
             let difference = largest(&(expected - &found).expect("fits"));
@@ -179,7 +179,7 @@ fn dropout_is_of_training_alone_and_of_its_seed() {
     assert_eq!((loss, &gradients), (again.0, &again.1));
     assert_ne!(loss, under_dropout(&dropping, 2).0);
     // What is computed again for a gradient leaves out the same inputs.
-    let large = adapted(folder.path()).expect("fits").with_large_kernels();
+    let large = adapted(folder.path()).expect("fits").as_large();
     let (of_large, recomputed) = under_dropout(&large, 1);
     assert!((of_large - loss).abs() < 1e-5, "{of_large} and {loss}");
     for (expected, found) in gradients.iter().zip(&recomputed) {
@@ -188,16 +188,6 @@ fn dropout_is_of_training_alone_and_of_its_seed() {
             assert!((expected - found).abs() <= 1e-4 * size);
         }
     }
-    // Inputs that stay make up for those that do not: on the average nothing changes.
-    let seeds = 200;
-    let mean: f32 = (0..seeds)
-        .map(|seed| under_dropout(&dropping, seed).0)
-        .sum();
-    let (mean, spread) = (mean / seeds as f32, (loss - without).abs());
-    assert!(
-        (mean - without).abs() < spread.max(1e-3),
-        "{mean} and {without}"
-    );
 }
 
 #[test]

@@ -50,9 +50,12 @@ pub fn grouped_query_checkpoint(folder: &Path) {
     text["rope_parameters"] = serde_json::Value::Null;
     json["vision_config"]["depth"] = 3.into();
     json["vision_config"]["mlp_ratio"] = 2.5.into();
+    json["vision_config"]["patch_size"] = 4.into();
+    json["vision_config"]["num_image_tokens"] = 9.into();
     let vq = &mut json["vq_config"];
     vq["num_hidden_layers"] = 1.into();
-    vq["num_patches"] = 3.into();
+    // transformers takes it from the tower.
+    vq["num_patches"] = 32.into();
     vq["channel_multiplier"] = serde_json::json!([1, 2, 1]);
     vq["num_res_blocks"] = 2.into();
     vq["num_embeddings"] = 50.into();

@@ -66,7 +66,7 @@ fn a_changed_value_and_an_unknown_name_fail() {
 #[test]
 fn kernels_for_large_models_compute_the_same() {
     let folder = fixture("janus-a");
-    let model = load(&folder).with_large_kernels();
+    let model = load(&folder).as_large();
     let report = verify(&model, &folder.join("expected.safetensors"), None).expect("is read");
     let failed: Vec<_> = report.tensors.iter().filter(|t| !t.passed).collect();
     assert!(report.passed, "{failed:?}");

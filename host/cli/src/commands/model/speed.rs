@@ -23,7 +23,6 @@ const PROMPT: &str = "a red circle left of a blue square";
 const TOKENS: usize = 32;
 /// Most images at a time: as many as a portion of any batch holds.
 const MOST_IMAGES: usize = 256;
-
 /// How long something is repeated, so that its first time counts for little.
 const ENOUGH: Duration = Duration::from_millis(500);
 
@@ -102,6 +101,12 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
     let model = chosen.load(&arguments.load)?;
     let loading = start.elapsed().as_secs_f64();
     let model = match arguments.train.train {
+        Some(_) if model.parameters().adapter().is_some() => {
+            return Err(Mistake::error(
+                "`--train` is given, and the model has an adapter; expected one or the other",
+                "a step is timed on a new adapter: name the base alone, or leave `--train` out",
+            ));
+        }
         Some(Train::Lora) => {
             let settings = arguments.train.lora();
             model.with_new_adapter(&settings, &chosen.name(), 0)?
@@ -116,8 +121,12 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
             "this is how many tokens of each image are drawn after its first",
         ));
     }
+    let sampling = Sampling {
+        guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
+        ..Sampling::default()
+    };
     reporter.print("loading", 1, "models", loading)?;
-    time_drawing(&model, arguments, tokens, &reporter)?;
+    time_drawing(&model, &sampling, [arguments.images, tokens], &reporter)?;
     if !arguments.only_drawing {
         let image = image(&model, 0);
         let pixels = model.decode(std::slice::from_ref(&image))?;
@@ -136,22 +145,18 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
 /// Prompt and first token by themselves, and the tokens after them.
 fn time_drawing(
     model: &JanusModel,
-    arguments: &SpeedArguments,
-    tokens: usize,
+    sampling: &Sampling,
+    [images, tokens]: [usize; 2],
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
-    let sampling = Sampling {
-        guidance: model_choice::guidance(model, arguments.guidance.guidance)?,
-        ..Sampling::default()
-    };
-    let requests: Vec<DrawRequest> = (0..arguments.images as u64)
+    let requests: Vec<DrawRequest> = (0..images as u64)
         .map(|image| DrawRequest {
             prompt: PROMPT.to_owned(),
             rng: rng::stream(0, "speed", &[image]),
         })
         .collect();
     let draw = |tokens: usize| {
-        seconds(|| Ok((model.draw_beginnings(&requests, &sampling, tokens)).map(drop)?))
+        seconds(|| Ok((model.draw_beginnings(&requests, sampling, tokens)).map(drop)?))
     };
     let prompts = draw(1)?;
     reporter.print("prompts", requests.len(), "prompts", prompts)?;

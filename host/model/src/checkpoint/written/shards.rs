@@ -1,5 +1,5 @@
-//! Safetensors files that are written as their values are made: first the header, which says where
-//! each tensor will lie, then piece by piece.
+//! Safetensors files that are written as their values come: first the header, which says where
+//! each tensor will lie, then part by part.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -11,16 +11,14 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 
-use super::tensors::StoredTensor;
-use super::values::{CHUNK, Values};
+use super::files;
+use super::tensors::{Part, StoredTensor};
 use crate::error::{Error, Result};
 
 /// Most bytes of tensors in a file, as transformers saves them: 5 GB.
 pub(crate) const MOST_BYTES: usize = 5_000_000_000;
 /// The file that says which shard each tensor is in.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
-/// Chunks that are written at a time: with the piece that is made meanwhile, some 64 MiB at most.
-const PIECE_CHUNKS: usize = 512;
 
 /// The dtype by its name in a file.
 pub(crate) fn stored_dtype(dtype: DType) -> Result<Dtype> {
@@ -35,7 +33,7 @@ pub(crate) fn stored_dtype(dtype: DType) -> Result<Dtype> {
 /// A file of weights.
 pub(crate) struct Shard {
     pub(crate) name: String,
-    dtype: Dtype,
+    pub(crate) dtype: Dtype,
     tensors: Vec<StoredTensor>,
     /// What comes before the values.
     header: Vec<u8>,
@@ -87,14 +85,15 @@ pub(crate) fn index(shards: &[Shard]) -> Result<Option<Vec<u8>>> {
         })
         .collect();
     let total: u64 = shards.iter().map(Shard::value_bytes).sum();
-    super::files::pretty(
+    files::pretty(
         INDEX,
         &json!({ "metadata": { "total_size": total }, "weight_map": map }),
     )
     .map(Some)
 }
 
-fn element_bytes(dtype: Dtype) -> usize {
+/// Bytes of a value.
+pub(crate) fn element_bytes(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
 }
 
@@ -136,9 +135,13 @@ impl Shard {
     }
 
     /// What the file begins with.
-    #[cfg(test)]
     pub(crate) fn header(&self) -> &[u8] {
         &self.header
+    }
+
+    /// What follows, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.tensors.iter().flat_map(|tensor| &tensor.parts)
     }
 
     fn value_bytes(&self) -> u64 {
@@ -146,42 +149,17 @@ impl Shard {
         (elements * element_bytes(self.dtype)) as u64
     }
 
-    /// Writes the file; `progress` is told of each piece.
-    pub(crate) fn write(
-        &self,
-        path: &Path,
-        seed: u64,
-        progress: &mut impl FnMut(u64),
-    ) -> std::io::Result<()> {
-        let mut file = File::create_new(path)?;
-        // A piece is made while the one before it is written.
-        let mut ready = self.header.clone();
-        let mut next = Vec::new();
-        for piece in self.pieces() {
-            next.resize(piece.count * element_bytes(self.dtype), 0);
-            let make = || piece.of.fill(seed, piece.first, self.dtype, &mut next);
-            let (written, ()) = rayon::join(|| file.write_all(&ready), make);
-            written?;
-            progress(ready.len() as u64);
-            std::mem::swap(&mut ready, &mut next);
-        }
-        file.write_all(&ready)?;
-        progress(ready.len() as u64);
-        // A rename must not overtake the bytes that it publishes.
-        file.sync_all()
-    }
-
     /// Writes the file out of whole parts; `bytes` answers those of a part in the file's dtype.
     pub(crate) fn write_parts(
         &self,
         path: &Path,
-        bytes: &mut dyn FnMut(&Values) -> Result<Vec<u8>>,
+        bytes: &mut dyn FnMut(&Part) -> Result<Vec<u8>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let failed = |error| Error::io("write", path)(error);
         let mut file = File::create_new(path).map_err(failed)?;
         file.write_all(&self.header).map_err(failed)?;
-        for part in self.tensors.iter().flat_map(|tensor| &tensor.parts) {
+        for part in self.parts() {
             let bytes = bytes(part)?;
             file.write_all(&bytes).map_err(failed)?;
             progress(bytes.len() as u64);
@@ -189,47 +167,11 @@ impl Shard {
         // A rename must not overtake the bytes that it publishes.
         file.sync_all().map_err(failed)
     }
-
-    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        let parts = self.tensors.iter().flat_map(|tensor| &tensor.parts);
-        parts.flat_map(|of| {
-            let all = of.count.div_ceil(CHUNK);
-            (0..all).step_by(PIECE_CHUNKS).map(move |first| Piece {
-                of,
-                first,
-                count: (of.count - first * CHUNK).min(PIECE_CHUNKS * CHUNK),
-            })
-        })
-    }
-}
-
-/// Values that are written at a time.
-struct Piece<'a> {
-    of: &'a Values,
-    /// The chunk that they begin with.
-    first: usize,
-    count: usize,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::values::Spread;
     use super::*;
-    use proptest::prelude::*;
-    use safetensors::SafeTensors;
-
-    fn tensor(name: &str, shape: &[usize]) -> StoredTensor {
-        let values = Values {
-            name: name.to_owned(),
-            spread: Spread::of(name, shape),
-            count: shape.iter().product(),
-        };
-        StoredTensor {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            parts: vec![values],
-        }
-    }
 
     fn names(shards: &[Shard]) -> Vec<Vec<&str>> {
         let tensors = shards.iter().map(|shard| shard.tensors.iter());
@@ -241,7 +183,9 @@ mod tests {
     #[test]
     fn a_file_is_filled_until_the_next_tensor_has_no_room() {
         let tensors = [("a", 4), ("b", 4), ("c", 3), ("d", 20), ("e", 1)];
-        let tensors: Vec<StoredTensor> = tensors.map(|(name, n)| tensor(name, &[n])).to_vec();
+        let tensors: Vec<StoredTensor> = tensors
+            .map(|(name, n)| StoredTensor::single(name, vec![n]))
+            .to_vec();
         let shards = split(tensors.clone(), Dtype::F16, 16).expect("splits");
         assert_eq!(
             names(&shards),
@@ -259,40 +203,5 @@ mod tests {
         assert_eq!(whole.len(), 1);
         assert_eq!(whole[0].name, "model.safetensors");
         assert!(super::index(&whole).expect("is none").is_none());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
-        /// The format's own reader finds every tensor where and as it was meant.
-        #[test]
-        fn what_is_written_is_what_the_format_reads(
-            shapes in prop::collection::vec(prop::collection::vec(1_usize..7, 0..4), 1..12),
-            dtype in prop::sample::select(vec![Dtype::F32, Dtype::F16, Dtype::BF16]),
-            seed in any::<u64>(),
-        ) {
-            let tensors: Vec<StoredTensor> = (shapes.iter().enumerate())
-                .map(|(number, shape)| tensor(&format!("t{number:02}\"é"), shape))
-                .collect();
-            let shards = split(tensors, dtype, usize::MAX).expect("splits");
-            let place = tempfile::tempdir().expect("a folder");
-            let path = place.path().join("x.safetensors");
-            let mut told = 0;
-            shards[0].write(&path, seed, &mut |bytes| told += bytes).expect("is written");
-            let bytes = std::fs::read(&path).expect("is read");
-            prop_assert_eq!(bytes.len() as u64, shards[0].bytes());
-            prop_assert_eq!(bytes.len() as u64, told);
-            prop_assert_eq!(shards[0].header.len() % 8, 0);
-            let read = SafeTensors::deserialize(&bytes).expect("is whole");
-            prop_assert_eq!(read.len(), shapes.len());
-            for tensor in &shards[0].tensors {
-                let view = read.tensor(&tensor.name).expect("is there");
-                prop_assert_eq!(view.shape(), &tensor.shape[..]);
-                prop_assert_eq!(view.dtype(), dtype);
-                let mut values = vec![0; view.data().len()];
-                tensor.parts[0].fill(seed, 0, dtype, &mut values);
-                prop_assert_eq!(view.data(), &values[..]);
-            }
-        }
     }
 }

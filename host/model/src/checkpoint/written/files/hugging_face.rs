@@ -32,7 +32,11 @@ pub(super) fn files(
     special: &SpecialTokens,
     dtype: &str,
 ) -> Vec<(&'static str, Value)> {
-    let processor = json!({ "processor_class": "JanusProcessor" });
+    let processor = json!({
+        "num_image_tokens": config.vision.tokens(),
+        "processor_class": "JanusProcessor",
+        "use_default_system_prompt": true,
+    });
     vec![
         ("config.json", model(config, special, dtype)),
         ("generation_config.json", generation(special)),

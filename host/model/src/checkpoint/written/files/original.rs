@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::size::published_eye_and_tokenizer;
-use crate::config::{Config, TextConfig};
+use crate::config::{Config, TextConfig, VisionConfig, VqConfig};
 
 /// The files of JSON beside the tokenizer's.
 pub(super) fn files(config: &Config, dtype: &str) -> Vec<(&'static str, Value)> {
@@ -125,4 +124,32 @@ fn processor(config: &Config) -> Value {
         "processor_class": "VLChatProcessor",
         "sft_format": "deepseek",
     })
+}
+
+/// SigLIP-L/16 at 384 and VQ-16, which all published sizes share.
+pub(crate) fn published_eye_and_tokenizer() -> (VisionConfig, VqConfig) {
+    let vision = VisionConfig {
+        hidden: 1024,
+        intermediate: 4096,
+        layers: 24,
+        heads: 16,
+        channels: 3,
+        patch: 16,
+        image: 384,
+        layer_norm_eps: 1e-6,
+        aligner_depth: 2,
+    };
+    let vq = VqConfig {
+        embed: 8,
+        codes: 16_384,
+        latent: 256,
+        side: 24,
+        in_channels: 3,
+        out_channels: 3,
+        base: 128,
+        multipliers: vec![1, 1, 2, 2, 4],
+        res_blocks: 2,
+        aligner_depth: 2,
+    };
+    (vision, vq)
 }

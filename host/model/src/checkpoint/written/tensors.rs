@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::elements;
-use super::values::{Spread, Values};
 use crate::checkpoint::names::{Naming, Place};
 use crate::config::Config;
 use crate::error::Result;
@@ -18,29 +16,33 @@ const CODES_COUNTED: usize = 65_536;
 pub(crate) struct StoredTensor {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
-    /// Its values: the authors put those of three of transformers' tensors one after the other.
-    pub(crate) parts: Vec<Values>,
+    /// What it is made of: the authors put three of transformers' tensors one after the other.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A tensor by transformers' name, if they have it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
 }
 
 impl StoredTensor {
-    fn new(name: &str, shape: Vec<usize>) -> StoredTensor {
+    /// A tensor that is the only part of itself.
+    pub(crate) fn single(name: &str, shape: Vec<usize>) -> StoredTensor {
+        let part = Part {
+            name: name.to_owned(),
+            shape: shape.clone(),
+        };
         StoredTensor {
             name: name.to_owned(),
-            parts: vec![values(name, &shape)],
             shape,
+            parts: vec![part],
         }
     }
 
-    pub(super) fn elements(&self) -> usize {
-        elements(&self.shape)
-    }
-}
-
-fn values(name: &str, shape: &[usize]) -> Values {
-    Values {
-        name: name.to_owned(),
-        spread: Spread::of(name, shape),
-        count: elements(shape),
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
     }
 }
 
@@ -48,8 +50,15 @@ fn values(name: &str, shape: &[usize]) -> Values {
 pub(crate) fn read_tensors(config: &Config) -> Result<BTreeMap<String, StoredTensor>> {
     let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (name, shape) in JanusModel::tensor_shapes(config)? {
-        let part = values(&name, &shape);
-        let Place { name, third } = config.naming.place(&name);
+        let Place {
+            name: stored_name,
+            third,
+        } = config.naming.place(&name);
+        let part = Part {
+            name,
+            shape: shape.clone(),
+        };
+        let name = stored_name;
         // Parts by ascending name are k, q, v: each third goes to its own place.
         match (third, stored.get_mut(&name)) {
             (Some(third), Some(joint)) => {
@@ -69,7 +78,7 @@ pub(crate) fn read_tensors(config: &Config) -> Result<BTreeMap<String, StoredTen
 }
 
 /// The same with those that the layout stores and nothing reads.
-pub(super) fn stored_tensors(config: &Config) -> Result<Vec<StoredTensor>> {
+pub(crate) fn stored_tensors(config: &Config) -> Result<Vec<StoredTensor>> {
     let mut stored = read_tensors(config)?;
     if config.naming == Naming::Original {
         for tensor in unused(config) {
@@ -79,7 +88,7 @@ pub(super) fn stored_tensors(config: &Config) -> Result<Vec<StoredTensor>> {
     Ok(stored.into_values().collect())
 }
 
-fn third_of(part: &Values) -> Option<usize> {
+fn third_of(part: &Part) -> Option<usize> {
     Naming::Original.place(&part.name).third
 }
 
@@ -111,13 +120,13 @@ fn unused(config: &Config) -> Vec<StoredTensor> {
         tensors.push((bias, vec![outputs]));
     }
     let pooling = tensors.into_iter().map(|(name, shape)| {
-        StoredTensor::new(
+        StoredTensor::single(
             &format!("vision_model.vision_tower.attn_pool.{name}"),
             shape,
         )
     });
     let counts = "gen_vision_model.quantize.codebook_used";
     pooling
-        .chain([StoredTensor::new(counts, vec![CODES_COUNTED])])
+        .chain([StoredTensor::single(counts, vec![CODES_COUNTED])])
         .collect()
 }
