@@ -91,7 +91,8 @@ pub trait UnifiedModel {
     /// When a prompt holds a special token, the sampling is not finite, or the device fails.
     fn draw(&self, requests: &[DrawRequest], sampling: &Sampling) -> Result<Vec<Drawing>>;
 
-    /// Pixels [B, 3, S, S] of image tokens: floats clipped to −1..1, not rounded to bytes.
+    /// Pixels [B, 3, S, S] of image tokens in −1..1, as the model judges them: one that answers in
+    /// sentences sees what a file would hold, in bytes.
     ///
     /// # Errors
     /// When an image has another number of tokens, or a token is no code.

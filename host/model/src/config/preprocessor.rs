@@ -22,7 +22,6 @@ struct PreprocessorJson {
     rescale_factor: Option<f64>,
     do_rescale: Option<bool>,
     do_normalize: Option<bool>,
-    drawn_in_bytes: Option<bool>,
 }
 
 /// How images come to be what the tower sees.
@@ -32,9 +31,6 @@ pub(crate) struct Preprocessor {
     mean: [f64; CHANNELS],
     /// and what they are then divided by.
     std: [f64; CHANNELS],
-    /// Whether a drawn image is judged as a file of it would be, in bytes; if not, as the decoder
-    /// leaves it.
-    drawn_in_bytes: bool,
 }
 
 impl Default for Preprocessor {
@@ -42,7 +38,6 @@ impl Default for Preprocessor {
         Preprocessor {
             mean: [HALF; CHANNELS],
             std: [HALF; CHANNELS],
-            drawn_in_bytes: true,
         }
     }
 }
@@ -53,9 +48,8 @@ impl Preprocessor {
     /// # Errors
     /// When the file does not parse, or a value cannot be followed.
     pub(crate) fn read(source: &CheckpointSource) -> Result<Preprocessor> {
-        let default = Preprocessor::default();
         let Some(bytes) = source.read(FILE)? else {
-            return Ok(default);
+            return Ok(Preprocessor::default());
         };
         let file = source.file_name(FILE);
         let json: PreprocessorJson = parse_json(&file, &bytes)?;
@@ -64,7 +58,6 @@ impl Preprocessor {
             mean: channels(&check, "image_mean", json.image_mean, 0.0)?,
             // A smaller one would make noise of the least difference.
             std: channels(&check, "image_std", json.image_std, 1.0 / 255.0)?,
-            drawn_in_bytes: json.drawn_in_bytes.unwrap_or(default.drawn_in_bytes),
         };
         if let Some(factor) = json.rescale_factor {
             let holds = (factor - RESCALE).abs() < 1e-9;
@@ -78,20 +71,6 @@ impl Preprocessor {
             check.that(field, value, value, "true")?;
         }
         Ok(read)
-    }
-
-    /// What the decoder draws, [B, 3, S, S], as an image: in −1..1, and in steps of a byte where
-    /// the model sees its own drawings so. The fraction of a byte is cut off, as by the authors'
-    /// code.
-    pub(crate) fn drawn(&self, pixels: &Tensor) -> TensorResult<Tensor> {
-        let pixels = pixels.clamp(-1f32, 1f32)?;
-        if !self.drawn_in_bytes {
-            return Ok(pixels);
-        }
-        let bytes = (((pixels + 1.0)? / 2.0)? * 255.0)?.floor()?;
-        // candle divides by a number by multiplying with its reciprocal, which rounds otherwise.
-        let most = Tensor::new(255f32, bytes.device())?;
-        (bytes.broadcast_div(&most)? * 2.0)? - 1.0
     }
 
     /// What the tower is given for images [B, 3, S, S] in −1..1.
@@ -110,6 +89,15 @@ impl Preprocessor {
             .broadcast_sub(&channels(self.mean)?)?
             .broadcast_div(&channels(self.std)?)
     }
+}
+
+/// Images [B, 3, S, S] in −1..1 as files would hold them, in bytes. The fraction of a byte is cut
+/// off, as by the authors' code.
+pub(crate) fn in_bytes(pixels: &Tensor) -> TensorResult<Tensor> {
+    let bytes = (((pixels + 1.0)? / 2.0)? * 255.0)?.floor()?;
+    // candle divides by a number by multiplying with its reciprocal, which rounds otherwise.
+    let most = Tensor::new(255f32, bytes.device())?;
+    (bytes.broadcast_div(&most)? * 2.0)? - 1.0
 }
 
 /// A number from `least` to 1 for each channel.
@@ -163,13 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn a_drawing_is_cut_to_bytes() {
-        let drawn = |content: &str| {
-            let image = image([-3.0, 0.0, 1.5]);
-            values(&(of(content).expect("reads").drawn(&image)).expect("computes"))
-        };
-        assert_eq!(drawn("{}"), [-1.0, 127.0 / 255.0 * 2.0 - 1.0, 1.0]);
-        assert_eq!(drawn(r#"{"drawn_in_bytes": false}"#), [-1.0, 0.0, 1.0]);
+    fn the_fraction_of_a_byte_is_cut_off() {
+        let bytes = in_bytes(&image([-1.0, 0.0, 1.0])).expect("computes");
+        assert_eq!(values(&bytes), [-1.0, 127.0 / 255.0 * 2.0 - 1.0, 1.0]);
     }
 
     #[test]

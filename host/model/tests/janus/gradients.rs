@@ -202,7 +202,13 @@ fn kernels_equal_plain_operations_in_value_and_gradient() {
 
         let images = images(&fast, 3);
         let a = fast.decode(&images).expect("decodes");
-        assert_close("decode", &a, &plain.decode(&images).expect("decodes"), 1e-5);
+        // In steps of a byte.
+        assert_close(
+            "decode",
+            &a,
+            &plain.decode(&images).expect("decodes"),
+            0.008,
+        );
         let questions: Vec<String> = (0..3).map(|i| format!("w{}", 5 + i)).collect();
         let pixels = pixels(&fast, 3);
         let a = fast.question_logits(&pixels, &questions).expect("logits");
