@@ -134,6 +134,52 @@ fn a_run_trains_an_adapter() {
     assert!(full.stderr.contains("`--train` is full"), "{}", full.stderr);
 }
 
+/// What the model cannot be asked is found before the first image is drawn and a file is written.
+#[test]
+fn prompts_and_questions_that_do_not_fit_the_model_are_named() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect(name);
+    write("token.txt", "a dog\na cat\na <begin_of_image> b\n");
+    write(
+        "long.txt",
+        &format!("a dog\na cat\n{}\n", "word ".repeat(20_000)),
+    );
+    write("fine.txt", "a dog\na cat\n");
+    write("image.txt", "{prompt} {image}?");
+    write("none.txt", "Is this a dog?");
+    write(
+        "huge.txt",
+        &format!("{{prompt}} {}", "word ".repeat(20_000)),
+    );
+    let base = repository_path("tests/fixtures/janus-a");
+    for (arguments, said) in [
+        (&["--prompts", "token.txt"][..], "`<begin_of_image>`"),
+        (&["--prompts", "long.txt"], "a prompt cannot be used"),
+        (
+            &["--prompts", "fine.txt", "--question", "image.txt"],
+            "`{image}`",
+        ),
+        (
+            &["--prompts", "fine.txt", "--question", "none.txt"],
+            "`{prompt}`",
+        ),
+        (
+            &["--prompts", "fine.txt", "--question", "huge.txt"],
+            "`--question huge.txt` cannot be asked",
+        ),
+    ] {
+        for command in [&["score"][..], &["run", "--out", "never"]] {
+            let all = [command, &["--model", &base], arguments].concat();
+            let outcome = sc_host(folder.path(), &all);
+            assert_eq!(outcome.code, Some(1), "{all:?}: {}", outcome.stderr);
+            for part in [said, "hint:"] {
+                assert!(outcome.stderr.contains(part), "{all:?}: {}", outcome.stderr);
+            }
+            assert!(!folder.path().join("never").exists());
+        }
+    }
+}
+
 #[test]
 fn options_of_adapters_that_cannot_be_used_are_named() {
     let folder = folder();

@@ -126,7 +126,22 @@ pub fn load(typed: Option<&Path>, how: &LoadArguments) -> anyhow::Result<JanusMo
 fn base_of(adapter: &Path) -> anyhow::Result<Option<ModelReference>> {
     match Adapter::base_of(adapter)? {
         Some(name) if name == TINY => Ok(None),
-        Some(name) => Ok(Some(ModelReference::parse(Path::new(&name))?)),
+        Some(name) => {
+            let base = ModelReference::parse(Path::new(&name))?;
+            if let ModelReference::Folder(folder) = &base
+                && (!folder.is_dir() || is_adapter(folder))
+            {
+                return Err(Mistake::error(
+                    format!(
+                        "`{}`: `base_model_name_or_path` is `{name}`; expected the folder of a \
+                         checkpoint, or a model of the hub",
+                        adapter.join("adapter_config.json").display()
+                    ),
+                    "give its base with `--model` and the adapter with `--adapter`",
+                ));
+            }
+            Ok(Some(base))
+        }
         None => Err(Mistake::error(
             format!(
                 "`{}` is an adapter that does not say what model it is for",
@@ -151,6 +166,7 @@ pub fn question(file: &Path) -> anyhow::Result<String> {
         .map_err(|error| no_question(file, format!("cannot be read: {error}")))?;
     let question =
         String::from_utf8(bytes).map_err(|_| no_question(file, "is not UTF-8".into()))?;
+    let question = question.strip_prefix('\u{feff}').unwrap_or(&question);
     Ok(question.trim().to_owned())
 }
 
@@ -192,10 +208,23 @@ fn device(name: &str) -> anyhow::Result<Device> {
     }
     Device::new_cuda(number).map_err(|error| {
         Mistake::error(
-            format!("`--device` is `{name}`, which cannot be used: {error}"),
+            format!(
+                "`--device` is `{name}`, which cannot be used: {}",
+                first_line(&error)
+            ),
             "`nvidia-smi` lists the GPUs of this machine",
         )
     })
+}
+
+/// An error without the trace that may follow it.
+fn first_line(error: &dyn std::fmt::Display) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The guidance asked for, or the model's own.

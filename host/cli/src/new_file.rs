@@ -1,6 +1,6 @@
 //! Files that a command makes, and that must not be there yet.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -30,12 +30,19 @@ pub fn check(given: &str, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that is not there.
+/// Writes a file that is not there; one that cannot be written whole does not stay.
 pub fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    OpenOptions::new()
+    let failed = || format!("cannot write `{}`", file.display());
+    let mut new = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(file)
-        .and_then(|mut file| file.write_all(bytes))
-        .with_context(|| format!("cannot write `{}`", file.display()))
+        .with_context(failed)?;
+    new.write_all(bytes).with_context(|| {
+        let left = match fs::remove_file(file) {
+            Ok(()) => "",
+            Err(_) => ", and a part of it stays there",
+        };
+        format!("{}{left}", failed())
+    })
 }

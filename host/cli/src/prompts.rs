@@ -15,6 +15,8 @@ use crate::terminal::say;
 
 /// Longest file of prompts, in bytes.
 const MOST_BYTES: u64 = 64 << 20;
+/// Most prompts in a file.
+const MOST_PROMPTS: u32 = 1_000_000;
 
 /// Says on stderr which words the model cannot tell apart, and returns in how many prompts they are.
 pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::Result<usize> {
@@ -38,6 +40,31 @@ pub fn warn_of_unknown_words(model: &JanusModel, prompts: &[Prompt]) -> anyhow::
         ));
     }
     Ok(count)
+}
+
+/// Checks that the model can be asked to draw each prompt and to judge by it, before it draws the
+/// first.
+///
+/// # Errors
+/// When a prompt holds a special token, or is too long for the model.
+pub fn check<'a>(
+    model: &JanusModel,
+    prompts: impl IntoIterator<Item = &'a Prompt>,
+) -> anyhow::Result<()> {
+    for prompt in prompts {
+        let text = model.text();
+        let fits = text
+            .draw_ids(&prompt.text)
+            .and_then(|_| text.judge_ids(&prompt.text));
+        if let Err(error) = fits {
+            let hint = error.hint().unwrap_or_default();
+            return Err(Mistake::error(
+                format!("a prompt cannot be used: {error}"),
+                hint,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Prompts from the file that an option names, one a line: the prompt itself, or a JSON object with
@@ -66,6 +93,12 @@ pub fn read(option: &str, file: &Path) -> anyhow::Result<Vec<Prompt>> {
         .filter(|(_, line)| !is_blank(line))
         .zip(0..)
         .map(|((number, line), id)| {
+            if id >= MOST_PROMPTS {
+                return Err(Mistake::error(
+                    format!("`{given}`: line {number} is prompt {}", u64::from(id) + 1),
+                    format!("at most {MOST_PROMPTS} are read: split the file"),
+                ));
+            }
             if !line.starts_with('{') {
                 return Ok(prompt(line, id));
             }

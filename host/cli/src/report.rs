@@ -173,6 +173,9 @@ pub fn verification(report: &Report) -> String {
             tensor.limit,
             tensor.name
         );
+        if let Some(reason) = &tensor.reason {
+            let _ = writeln!(table, "      {}", printable(reason));
+        }
     }
     let failed = report.tensors.iter().filter(|t| !t.passed).count();
     let _ = match failed {

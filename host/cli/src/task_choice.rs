@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sc_core::prompt::Split;
+use sc_core::prompt::{Prompt, Split};
 use sc_run::prompt_file::PromptFile;
 use sc_run::settings::RunSettings;
 use sc_run::task::{Task, TinyWorld};
@@ -67,6 +67,15 @@ impl TaskChoice {
             TaskChoice::TinyWorld(world) => world,
             TaskChoice::Prompts(prompts) => prompts,
         }
+    }
+
+    /// The prompts that were given in files.
+    pub fn given(&self) -> impl Iterator<Item = &Prompt> {
+        let file = match self {
+            TaskChoice::TinyWorld(_) => None,
+            TaskChoice::Prompts(prompts) => Some(prompts),
+        };
+        file.into_iter().flat_map(PromptFile::all)
     }
 
     /// Brings defaults that are made for the tiny world down to what a file of prompts has.

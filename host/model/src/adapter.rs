@@ -93,6 +93,8 @@ impl LoraSettings {
 
 /// A regular expression that must match from end to end.
 fn whole(pattern: &str) -> std::result::Result<Regex, regex::Error> {
+    // By itself first: what closes a bracket that it has not opened would close ours.
+    Regex::new(pattern)?;
     Regex::new(&format!("^(?:{pattern})$"))
 }
 

@@ -246,9 +246,16 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+/// Lines of a list in a message: more than a checkpoint has tensors.
+const SHOWN_LINES: usize = 5000;
+
 fn list(lines: &[String]) -> String {
     let line = |line: &String| format!("\n  {}", printable(line));
-    lines.iter().map(line).collect()
+    let mut shown: String = lines.iter().take(SHOWN_LINES).map(line).collect();
+    if lines.len() > SHOWN_LINES {
+        shown.push_str(&format!("\n  and {} more", lines.len() - SHOWN_LINES));
+    }
+    shown
 }
 
 /// `text` with control and invisible format characters escaped, and not longer than a message

@@ -31,8 +31,8 @@ pub struct Exported {
 /// all. `progress` is told of bytes of weights.
 ///
 /// # Errors
-/// When the folder is taken, the disk has too little room, a file cannot be read or written, or the
-/// authors' layout cannot say a value that differs from what their code has.
+/// When the folder is taken, the disk has too little room, a file cannot be read or written, a weight
+/// is too large for the dtype, or the authors' layout cannot say a value that differs from what their code has.
 pub fn export(
     model: &JanusModel,
     layout: Naming,
@@ -65,7 +65,17 @@ pub fn export(
         let path = folder.path(&shard.name);
         shard.write_parts(
             &path,
-            &mut |part| little_endian(&parameters.merged(&part.name)?.to_dtype(dtype)?),
+            &mut |part| {
+                let value = parameters.merged(&part.name)?.to_dtype(dtype)?;
+                if !is_finite(&value)? {
+                    return Err(Error::argument(
+                        format!("`{}` with its adapter, in {}", part.name, dtype.as_str()),
+                        "not finite",
+                        "finite numbers: `--dtype f32` has room for larger ones",
+                    ));
+                }
+                little_endian(&value)
+            },
             progress,
         )?;
         files.push(shard.name);
@@ -139,6 +149,13 @@ impl Parameters {
         };
         Ok(merged.to_device(&Device::Cpu)?)
     }
+}
+
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    // The largest of some numbers may pass over one that is none; their sum does not.
+    let wide = tensor.to_dtype(DType::F32)?;
+    let sum = (wide.zeros_like()? * &wide)?.sum_all()?;
+    Ok(sum.to_scalar::<f32>()? == 0.0)
 }
 
 /// A tensor's values as a file has them.

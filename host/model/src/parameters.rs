@@ -249,8 +249,11 @@ impl Parameters {
             let (value, finite) = weights.load(name, shape, device)?;
             let stored = value.dtype();
             let value = value.to_dtype(precision.held(group, stored, size))?;
-            if !(finite && still_finite(&value, stored)?) {
+            if !finite {
                 not_finite.push(format!("`{name}`"));
+            } else if !still_finite(&value, stored)? {
+                let held = value.dtype().as_str();
+                not_finite.push(format!("`{name}`, whose values are too large for {held}"));
             }
             let var = Var::from_tensor(&value)?;
             by_name.insert(name.clone(), Parameter { var, group, stored });

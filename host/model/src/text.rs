@@ -149,7 +149,8 @@ impl Text {
     /// question. A model whose verdict is the next word is asked for that word all the same.
     ///
     /// # Errors
-    /// When the question holds no `{prompt}` or several, or a special token.
+    /// When the question holds no `{prompt}` or several, `{image}`, or a special token, or is too long
+    /// for the model; then the old one stays.
     pub fn set_question(&mut self, question: &str) -> Result<()> {
         if question.matches(PROMPT).count() != 1 {
             return Err(Error::argument(
@@ -158,8 +159,28 @@ impl Text {
                 format!("a text with one `{PROMPT}`, where the prompt goes"),
             ));
         }
+        if question.contains(IMAGE) {
+            return Err(Error::argument(
+                "question",
+                format!("{question:?}"),
+                format!("a text without `{IMAGE}`, which means the image in a template"),
+            ));
+        }
         self.refuse_special(question)?;
-        self.templates.judge = self.templates.ask.replace(QUESTION, question);
+        let judge = self.templates.ask.replace(QUESTION, question);
+        let before = std::mem::replace(&mut self.templates.judge, judge);
+        // Whether it leaves room for any prompt.
+        if let Err(error) = self.judge_ids("a") {
+            self.templates.judge = before;
+            return Err(match error {
+                Error::TextTooLong { length, limit, .. } => Error::TextTooLong {
+                    text: question.to_owned(),
+                    length,
+                    limit,
+                },
+                other => other,
+            });
+        }
         Ok(())
     }
 
@@ -288,7 +309,14 @@ impl Text {
         let placeholder = self.special.image_placeholder;
         let words = self.words.encode(text, filled)?;
         let images = words.iter().filter(|id| **id == placeholder).count();
-        let length = words.len() + images * (self.seen_tokens - 1);
+        if images != 1 {
+            return Err(Error::argument(
+                "images in the judging template",
+                images,
+                format!("one `{IMAGE_PLACEHOLDER}`"),
+            ));
+        }
+        let length = words.len() + self.seen_tokens - 1;
         self.words.check_positions(text, length)?;
         let mut ids = Vec::with_capacity(length);
         for id in words {

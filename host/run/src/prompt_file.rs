@@ -72,6 +72,11 @@ impl PromptFile {
             .collect()
     }
 
+    /// All prompts, of both sides.
+    pub fn all(&self) -> impl Iterator<Item = &Prompt> {
+        self.training.iter().chain(&self.held_out)
+    }
+
     /// How many prompts a side has.
     pub fn count(&self, side: Split) -> usize {
         match side {

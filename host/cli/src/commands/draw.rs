@@ -53,6 +53,7 @@ pub fn draw(arguments: &DrawArguments) -> anyhow::Result<ExitCode> {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()
     };
+    prompts::check(&model, &prompts)?;
     prompts::warn_of_unknown_words(&model, &prompts)?;
     let orders = Order::several(&prompts, arguments.images_per_prompt);
     let bar = watch::bar("drawing and judging", "images", count as u64);

@@ -20,7 +20,7 @@ use crate::model_choice::Chosen;
 use crate::task_choice::TaskChoice;
 use crate::terminal::say;
 use crate::watch::{ForPeople, ForPrograms};
-use crate::{model_choice, report};
+use crate::{model_choice, prompts, report};
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     // Everything that can be refused is refused before the model is loaded and a file is written.
@@ -41,6 +41,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         model_choice::guidance(&model, configuration.guidance)?;
     check_fit(&configuration.settings, &model, &configuration.task)?;
     let task = configuration.task.task();
+    prompts::check(&model, configuration.task.given())?;
     if task.oracle().is_none() {
         say(
             "nobody knows what these prompts' images show: generation accuracy and the weak-generation \

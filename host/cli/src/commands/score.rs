@@ -59,6 +59,7 @@ pub fn score(arguments: &ScoreArguments) -> anyhow::Result<ExitCode> {
         guidance: model_choice::guidance(&model, arguments.guidance.guidance)?,
         ..Sampling::default()
     };
+    prompts::check(&model, &prompts)?;
     let unknown = prompts::warn_of_unknown_words(&model, &prompts)?;
     let orders = Order::several(&prompts, arguments.images_per_prompt);
     let bar = watch::bar("drawing and judging", "images", orders.len() as u64);

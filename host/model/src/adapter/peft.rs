@@ -47,6 +47,8 @@ struct PeftJson {
     #[serde(default)]
     alpha_pattern: Option<BTreeMap<String, f64>>,
     #[serde(default)]
+    rank_pattern: Option<BTreeMap<String, usize>>,
+    #[serde(default)]
     base_model_name_or_path: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -112,8 +114,10 @@ impl PeftJson {
             "lora_bias",
             "fan_in_fan_out",
         ] {
-            if self.rest.get(field).and_then(Value::as_bool) == Some(true) {
-                return refuse(field, "true".into(), "false");
+            if let Some(value) = self.rest.get(field)
+                && !matches!(value, Value::Null | Value::Bool(false))
+            {
+                return refuse(field, value.to_string(), "false");
             }
         }
         for field in [
@@ -133,10 +137,24 @@ impl PeftJson {
                 return refuse(field, self.rest[field].to_string(), "null");
             }
         }
-        if let Some(bias) = self.rest.get("bias").and_then(Value::as_str)
-            && bias != "none"
+        if let Some(bias) = self.rest.get("bias")
+            && !(bias.is_null() || bias == "none")
         {
-            return refuse("bias", format!("`{bias}`"), "`none`");
+            return refuse("bias", bias.to_string(), "`none`");
+        }
+        for (pattern, alpha) in self.alpha_pattern.iter().flatten() {
+            if !(alpha.is_finite() && *alpha > 0.0) {
+                let expected = format!("a finite number above 0 for `{pattern}`");
+                return refuse("alpha_pattern", alpha.to_string(), &expected);
+            }
+        }
+        for (field, patterns) in [
+            ("alpha_pattern", keys(&self.alpha_pattern)),
+            ("rank_pattern", keys(&self.rank_pattern)),
+        ] {
+            if let Some(pattern) = patterns.iter().find(|pattern| by_end(pattern).is_err()) {
+                return refuse(field, format!("`{pattern}`"), "regular expressions");
+            }
         }
         if let Some(how) = self.rest.get("init_lora_weights").and_then(Value::as_str)
             && CHANGING_THE_BASE.iter().any(|name| how.starts_with(name))
@@ -152,15 +170,32 @@ impl PeftJson {
 
     /// α of a module, which a pattern may set by the end of its name.
     fn alpha(&self, module: &str) -> f64 {
-        let patterns = self.alpha_pattern.iter().flatten();
-        patterns
-            .filter(|(pattern, _)| {
-                whole(&format!(r"(.*\.)?({pattern})")).is_ok_and(|pattern| pattern.is_match(module))
-            })
-            .map(|(_, alpha)| *alpha)
-            .next()
-            .unwrap_or(self.lora_alpha)
+        set_by_pattern(&self.alpha_pattern, module).unwrap_or(self.lora_alpha)
     }
+
+    /// r of a module, likewise.
+    fn rank(&self, module: &str) -> usize {
+        set_by_pattern(&self.rank_pattern, module).unwrap_or(self.r)
+    }
+}
+
+/// What the first pattern says that the end of a module's name matches.
+fn set_by_pattern<T: Copy>(patterns: &Option<BTreeMap<String, T>>, module: &str) -> Option<T> {
+    (patterns.iter().flatten())
+        .find(|(pattern, _)| by_end(pattern).is_ok_and(|pattern| pattern.is_match(module)))
+        .map(|(_, value)| *value)
+}
+
+fn by_end(pattern: &str) -> std::result::Result<regex::Regex, regex::Error> {
+    whole(&format!(r"(.*\.)?({pattern})"))
+}
+
+fn keys<T>(patterns: &Option<BTreeMap<String, T>>) -> Vec<&str> {
+    patterns
+        .iter()
+        .flatten()
+        .map(|(pattern, _)| pattern.as_str())
+        .collect()
 }
 
 /// A module of the model under a name that an adapter may use: transformers' or the authors'.
@@ -241,7 +276,7 @@ impl Adapter {
             for place in &known[name] {
                 let LinearShape { inputs, outputs } = place.shape;
                 let joined = if place.third.is_some() { 3 } else { 1 };
-                let rank = weights.shape(&a_name).first().copied().unwrap_or(0);
+                let rank = config.rank(place.module);
                 let mut fits = true;
                 for (name, expected) in [
                     (&a_name, [rank, inputs]),
@@ -252,9 +287,9 @@ impl Adapter {
                             "`{name}` has the shape {:?}, expected {}",
                             weights.shape(name),
                             if name == &a_name {
-                                format!("[r, {inputs}]")
+                                format!("[{rank}, {inputs}]")
                             } else {
-                                format!("[{}, r]", outputs * joined)
+                                format!("[{}, {rank}]", outputs * joined)
                             }
                         ));
                         fits = false;

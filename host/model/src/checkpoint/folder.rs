@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// The file that marks a folder as one that this program has not finished.
+const UNFINISHED: &str = ".unfinished";
+
 /// A folder under way: its files lie beside its place until all are there.
 pub(crate) struct NewFolder {
     out: PathBuf,
@@ -40,9 +43,17 @@ impl NewFolder {
                 return Err(refused("is not empty"));
             }
         }
-        remove_if_there(&partial)?;
         check_room(&out, bytes)?;
+        let mark = partial.join(UNFINISHED);
+        if partial.exists() && !mark.exists() {
+            return Err(Error::OutputFolder {
+                path: partial,
+                problem: "is there, where the files would be until all are written, and may be somebody's",
+            });
+        }
+        remove_if_there(&partial)?;
         fs::create_dir_all(&partial).map_err(Error::io("write", &partial))?;
+        fs::write(&mark, "").map_err(Error::io("write", &mark))?;
         Ok(NewFolder {
             out,
             partial,
@@ -71,6 +82,8 @@ impl NewFolder {
 
     /// Puts the folder into its place.
     pub(crate) fn publish(mut self) -> Result<()> {
+        let mark = self.path(UNFINISHED);
+        fs::remove_file(&mark).map_err(Error::io("write", mark))?;
         if self.out.exists() {
             // Empty, or it is not removed. Not every system renames onto it.
             fs::remove_dir(&self.out).map_err(Error::io("write", &self.out))?;
@@ -160,6 +173,10 @@ mod tests {
             let left = place.path().join(format!("{name}.partial"));
             fs::create_dir(&left).expect("a folder");
             fs::write(left.join("old"), b"old").expect("is written");
+            // Not ours, it stays.
+            let error = NewFolder::begin(&out, 1).err().expect("is refused");
+            assert!(error.to_string().contains(".partial` is there"), "{error}");
+            fs::write(left.join(UNFINISHED), b"").expect("is written");
             if there {
                 fs::create_dir(&out).expect("a folder");
             }

@@ -182,10 +182,31 @@ fn kind(of: FileType) -> &'static str {
     }
 }
 
-/// Parses `bytes` as JSON, naming `file` in the error.
+/// Parses `bytes` as JSON, naming `file` and the field in the error.
 pub(crate) fn parse_json<T: for<'a> Deserialize<'a>>(file: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Json {
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut parser).map_err(at_its_field(file))?;
+    parser.end().map_err(|error| Error::Json {
         file: file.to_string(),
         reason: error.to_string(),
-    })
+    })?;
+    Ok(parsed)
+}
+
+/// A parser's error by file and field.
+pub(crate) fn at_its_field(
+    file: &str,
+) -> impl FnOnce(serde_path_to_error::Error<serde_json::Error>) -> Error {
+    move |error| {
+        let field = error.path().to_string();
+        let error = error.into_inner();
+        Error::Json {
+            file: file.to_string(),
+            reason: match field.as_str() {
+                // The whole, or what cannot be followed so far.
+                "." | "?" => error.to_string(),
+                _ => format!("`{field}`: {error}"),
+            },
+        }
+    }
 }

@@ -344,9 +344,12 @@ fn safetensors_entries(
                 Dtype::F64 => DType::F64,
                 Dtype::I64 => DType::I64,
                 other => {
-                    return Err(broken(format!(
-                        "tensor `{name}` is {other:?}; expected F32, F16, BF16 or F64"
-                    )));
+                    return Err(Error::ForeignWeights {
+                        file: shown.to_string(),
+                        reason: format!(
+                            "tensor `{name}` is {other:?}; expected F32, F16, BF16 or F64"
+                        ),
+                    });
                 }
             };
             let (start, end) = info.data_offsets;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Config, GROUP_NORM_GROUPS, TextConfig, VisionConfig, VqConfig};
 use crate::checkpoint::names::Naming;
+use crate::checkpoint::source::at_its_field;
 use crate::error::{Error, Result};
 
 /// Parses and checks transformers' configuration.
@@ -204,10 +205,7 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     /// The whole as `T`.
     pub(super) fn read<T: for<'a> Deserialize<'a>>(&self, json: Value) -> Result<T> {
-        T::deserialize(json).map_err(|error| Error::Json {
-            file: self.file.to_string(),
-            reason: error.to_string(),
-        })
+        serde_path_to_error::deserialize(json).map_err(at_its_field(self.file))
     }
 
     pub(super) fn error(

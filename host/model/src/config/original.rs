@@ -169,6 +169,28 @@ fn in_the_authors_words(error: Error) -> Error {
             expected,
         } => {
             let named = [
+                ("vision_config.depth", "aligner_config.params.depth"),
+                (
+                    "vq_config.num_hidden_layers",
+                    "gen_aligner_config.params.depth",
+                ),
+                (
+                    "vq_config.image_token_embed_dim",
+                    "gen_head_config.params.image_token_embed",
+                ),
+                (
+                    "vq_config.num_embeddings",
+                    "gen_vision_config.params.image_token_size",
+                ),
+                ("vq_config.embed_dim", "gen_vision_config.params.n_embed"),
+                (
+                    "vq_config.latent_channels",
+                    "gen_vision_config.params.z_channels",
+                ),
+                (
+                    "vq_config.channel_multiplier",
+                    "gen_vision_config.params.encoder_ch_mult",
+                ),
                 ("text_config.", "language_config."),
                 ("vision_config.", "vision_config.params."),
                 ("vq_config.", "gen_vision_config.params."),

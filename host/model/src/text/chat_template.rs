@@ -1,7 +1,8 @@
 //! The chat template of a checkpoint in transformers' layout: how its own files put messages to
 //! the model.
 
-use minijinja::{Environment, ErrorKind, Value as JinjaValue};
+use minijinja::{Environment, ErrorKind, Value as JinjaValue, filters, tests as jinja_tests};
+use minijinja_contrib::pycompat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,7 +19,30 @@ const JSON: [&str; 2] = ["chat_template.json", "tokenizer_config.json"];
 const FIELD: &str = "chat_template";
 const PROCESSOR: &str = "processor_config.json";
 /// Steps that rendering may take: Janus-Pro's template takes some hundred.
-const FUEL: u64 = 100_000;
+const FUEL: u64 = 10_000;
+/// Bytes of a template, and of what it makes: Janus-Pro's has 1,300 and makes 300.
+const MOST_BYTES: usize = 16 << 10;
+/// Times that a template may join or multiply texts: each may double one.
+const MOST_JOINS: usize = 12;
+/// What a template could call itself by, and so do without end what is bounded otherwise.
+const REFUSED: [&str; 3] = ["macro", "recursive", "namespace"];
+/// Python's methods of strings and dictionaries that a template may use: none makes much of little.
+const METHODS: [&str; 14] = [
+    "capitalize",
+    "endswith",
+    "get",
+    "items",
+    "keys",
+    "lower",
+    "lstrip",
+    "rstrip",
+    "split",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+    "values",
+];
 
 /// What the files of JSON say of it.
 #[derive(Deserialize)]
@@ -127,6 +151,7 @@ impl ChatTemplate {
     /// What the template makes of one message of the user, up to the answer, without begin of
     /// sentence. Each of `parts` must be in it once.
     fn render(&self, content: &[Value], parts: &[&str]) -> Result<String> {
+        self.check()?;
         let rendered = self.try_render(content).map_err(|error| {
             let reason = match error.detail() {
                 Some(detail) => format!("{}: {detail}", error.kind()),
@@ -149,8 +174,38 @@ impl ChatTemplate {
                 ));
             }
         }
+        if rendered.contains(IMAGE) {
+            let expected =
+                format!("one that makes a text without `{IMAGE}`, which means the image here");
+            return Err(self.wrong(format!("a template that makes {rendered:?}"), expected));
+        }
         let rendered = rendered.strip_prefix(BOS).unwrap_or(&rendered);
         Ok(rendered.to_owned())
+    }
+
+    /// The library bounds a template's steps; what these may make of memory is bounded by what a
+    /// template may say.
+    fn check(&self) -> Result<()> {
+        let found = self.jinja.len();
+        if found > MOST_BYTES {
+            let expected = format!("at most {MOST_BYTES}");
+            return Err(self.wrong(format!("{found} bytes long"), expected));
+        }
+        let joins = self.jinja.matches(['+', '*', '~']).count();
+        if joins > MOST_JOINS {
+            let expected = format!("one with at most {MOST_JOINS}");
+            return Err(self.wrong(
+                format!("a template with {joins} of `+`, `*` and `~`"),
+                expected,
+            ));
+        }
+        match REFUSED.iter().find(|word| self.jinja.contains(**word)) {
+            Some(word) => Err(self.wrong(
+                format!("a template with `{word}`"),
+                "one of loops, conditions and variables".into(),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn wrong(&self, value: String, expected: String) -> Error {
@@ -165,13 +220,7 @@ impl ChatTemplate {
     /// Rendered as transformers does (utils/chat_template_utils.py): blocks take the line's blanks
     /// with them, and strings have Python's methods.
     fn try_render(&self, content: &[Value]) -> std::result::Result<String, minijinja::Error> {
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_fuel(Some(FUEL));
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", raise_exception);
+        let environment = environment();
         let messages = json!([{ "role": "user", "content": content }]);
         let context = json!({
             "messages": messages,
@@ -180,14 +229,68 @@ impl ChatTemplate {
             "eos_token": EOS,
             "pad_token": PAD,
         });
+        let mut rendered = Bounded(Vec::new());
         environment
             .template_from_str(&self.jinja)?
-            .render(JinjaValue::from_serialize(&context))
+            .render_captured_to(JinjaValue::from_serialize(&context), &mut rendered)?;
+        String::from_utf8(rendered.0)
+            .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "no UTF-8"))
     }
+}
+
+/// What templates may use.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_fuel(Some(FUEL));
+    environment.set_unknown_method_callback(|state, value, method, arguments| {
+        if !METHODS.contains(&method) {
+            return Err(ErrorKind::UnknownMethod.into());
+        }
+        pycompat::unknown_method_callback(state, value, method, arguments)
+    });
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_filter("capitalize", filters::capitalize);
+    environment.add_filter("default", filters::default);
+    environment.add_filter("first", filters::first);
+    environment.add_filter("items", filters::items);
+    environment.add_filter("last", filters::last);
+    environment.add_filter("length", filters::length);
+    environment.add_filter("list", filters::list);
+    environment.add_filter("lower", filters::lower);
+    environment.add_filter("title", filters::title);
+    environment.add_filter("trim", filters::trim);
+    environment.add_filter("upper", filters::upper);
+    environment.add_test("defined", jinja_tests::is_defined);
+    environment.add_test("iterable", jinja_tests::is_iterable);
+    environment.add_test("mapping", jinja_tests::is_mapping);
+    environment.add_test("none", jinja_tests::is_none);
+    environment.add_test("sequence", jinja_tests::is_sequence);
+    environment.add_test("string", jinja_tests::is_string);
+    environment.add_test("undefined", jinja_tests::is_undefined);
+    environment
 }
 
 fn raise_exception(message: String) -> std::result::Result<JinjaValue, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+/// Takes no more than [`MOST_BYTES`].
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_BYTES {
+            return Err(std::io::Error::other("it makes too long a text"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -253,8 +356,22 @@ mod tests {
             ("{% for %}", "syntax error"),
             ("line\n{{ messages[0].content.nothing() }}", "in line 2"),
             ("{{ raise_exception('only tools') }}", "only tools"),
-            ("{% for i in range(10000000) %}x{% endfor %}", "fails"),
-            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "fails"),
+            ("{{ range(10000000) }}", "fails"),
+            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "`macro`"),
+            (
+                "{% set n = namespace() %}{% set n.x = n %}{{ n }}",
+                "`namespace`",
+            ),
+            ("{{ '%.1000000000f'|format(1.5) }}", "fails"),
+            ("{{ '{:>1000000000}'.format('x') }}", "fails"),
+            ("{{ [1]|batch(1000000000, 'x')|list }}", "fails"),
+            (
+                &"{% set x = 'x' ~ 'x' %}".repeat(40),
+                "40 of `+`, `*` and `~`",
+            ),
+            (&"{% if 0 %}{% endif %}".repeat(8000), "168000 bytes long"),
+            ("{{ 'xxxxxxxx' * 100000 }}", "fails"),
+            ("{prompt} {image}", "`{image}`"),
             ("<|User|>:", "a text with one `{prompt}`"),
             (
                 "{{ messages[0].content[-1].text }}",

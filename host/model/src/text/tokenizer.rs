@@ -11,8 +11,11 @@ const TOKENIZER: &str = "tokenizer.json";
 /// Bytes of text a position of the model beyond which a text is not even tokenized: words are
 /// shorter.
 const BYTES_A_POSITION: usize = 64;
-/// The same for any model, however many positions it claims to have: Janus-Pro's 16,384 have it.
-const MAX_TEXT_BYTES: usize = 1 << 20;
+/// The same for any model, however many positions it claims to have: Janus-Pro's 16,384 take half of
+/// it. Some tokenizers' time grows with the square of a text.
+const MAX_TEXT_BYTES: usize = 128 << 10;
+/// Longest word that a tokenizer may look at whole.
+const MAX_WORD: u64 = 1000;
 /// How many times its length a text may take while it is tokenized or decoded.
 const MAX_GROWTH: f64 = 64.0;
 
@@ -40,11 +43,12 @@ impl WordTokenizer {
             file: file.clone(),
             reason: error.to_string(),
         };
+        let json: Value = parse_json(&file, &bytes)?;
+        check_parts(&file, &json)?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(failed)?;
         tokenizer.with_padding(None);
         tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         tokenizer.with_truncation(None).map_err(failed)?;
-        let json: Value = parse_json(&file, &bytes)?;
         let unknown = json["model"]["unk_token"]
             .as_str()
             .and_then(|token| tokenizer.token_to_id(token));
@@ -196,6 +200,58 @@ impl WordTokenizer {
     }
 }
 
+/// Refuses what would not tokenize the same text the same way each time, and what the library takes
+/// but ends the program with when it is damaged.
+fn check_parts(file: &str, json: &Value) -> Result<()> {
+    let refuse = |field: &str, value: &Value, expected: &str| {
+        Err(Error::Config {
+            file: file.to_owned(),
+            field: field.to_owned(),
+            value: value.to_string(),
+            expected: expected.to_owned(),
+        })
+    };
+    let model = &json["model"];
+    let dropout = &model["dropout"];
+    if !(dropout.is_null() || dropout.as_f64() == Some(0.0)) {
+        return refuse(
+            "model.dropout",
+            dropout,
+            "null: the same words are the same tokens",
+        );
+    }
+    let prefix = &model["continuing_subword_prefix"];
+    if model["type"] == "BPE" && !(prefix.is_null() || prefix == "") {
+        return refuse("model.continuing_subword_prefix", prefix, "null");
+    }
+    let word = &model["max_input_chars_per_word"];
+    if !(word.is_null() || word.as_u64().is_some_and(|most| most <= MAX_WORD)) {
+        let expected = format!("at most {MAX_WORD}");
+        return refuse("model.max_input_chars_per_word", word, &expected);
+    }
+    for field in ["normalizer", "pre_tokenizer", "decoder"] {
+        if let Some(step) = unfit_step(&json[field]) {
+            return refuse(field, step, "steps that Janus' tokenizers have");
+        }
+    }
+    Ok(())
+}
+
+/// A step, or one of several, that is not taken.
+fn unfit_step(step: &Value) -> Option<&Value> {
+    let lists = ["normalizers", "pretokenizers", "decoders"];
+    if let Some(steps) = lists.iter().find_map(|list| step[list].as_array()) {
+        return steps.iter().find_map(unfit_step);
+    }
+    let more_than_one = |field: &str| step[field].as_u64().is_some_and(|count| count > 1);
+    let unfit = match step["type"].as_str().unwrap_or_default() {
+        "Precompiled" | "FixedLength" => true,
+        "Strip" => more_than_one("start") || more_than_one("stop"),
+        _ => false,
+    };
+    unfit.then_some(step)
+}
+
 /// How many times its length in bytes a text may have after the steps that `step` describes in
 /// `tokenizer.json`'s words; a bound, not what a text really meets.
 fn growth(step: &Value) -> f64 {
@@ -226,8 +282,6 @@ fn growth(step: &Value) -> f64 {
         "Lowercase" => 2.0,
         // Spaces around ideographs, accents taken apart, lower case.
         "BertNormalizer" => 6.0,
-        // A table in an encoding of its own, that can say anything.
-        "Precompiled" => f64::INFINITY,
         _ => 1.0,
     }
 }
@@ -258,5 +312,46 @@ mod tests {
         let between = json!({"type": "Replace", "pattern": {"Regex": "x*"}, "content": "b"});
         assert_eq!(growth(&between), 2.0);
         assert_eq!(growth(&Value::Null), 1.0);
+    }
+
+    #[test]
+    fn parts_that_end_the_program_or_change_their_mind_are_refused() {
+        let nested = |step: Value| json!({"type": "Sequence", "normalizers": [step]});
+        for (part, named) in [
+            (
+                json!({"model": {"type": "BPE", "dropout": 0.5}}),
+                "model.dropout",
+            ),
+            (
+                json!({"model": {"type": "BPE", "continuing_subword_prefix": "éé"}}),
+                "model.continuing_subword_prefix",
+            ),
+            (
+                json!({"model": {"type": "WordPiece", "max_input_chars_per_word": 1u64 << 62}}),
+                "model.max_input_chars_per_word",
+            ),
+            (
+                json!({"normalizer": nested(json!({"type": "Precompiled"}))}),
+                "normalizer",
+            ),
+            (
+                json!({"pre_tokenizer": {"type": "FixedLength", "length": 0}}),
+                "pre_tokenizer",
+            ),
+            (
+                json!({"decoder": {"type": "Strip", "content": "w", "start": 0, "stop": 1000}}),
+                "decoder",
+            ),
+        ] {
+            let error = check_parts("tokenizer.json", &part)
+                .expect_err(named)
+                .to_string();
+            assert!(error.contains(&format!("`{named}`")), "{error}");
+        }
+        let fine = json!({
+            "model": {"type": "BPE", "dropout": null, "continuing_subword_prefix": ""},
+            "decoder": {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        });
+        check_parts("tokenizer.json", &fine).expect("is fine");
     }
 }

@@ -193,7 +193,7 @@ fn dropout_is_of_training_alone_and_of_its_seed() {
 #[test]
 fn what_does_not_fit_is_named() {
     type Change = fn(&mut serde_json::Value);
-    let cases: [(Change, &[&str]); 5] = [
+    let cases: [(Change, &[&str]); 9] = [
         (
             |json| json["peft_type"] = "IA3".into(),
             &["peft_type", "IA3"],
@@ -207,6 +207,16 @@ fn what_does_not_fit_is_named() {
         (
             |json| json["init_lora_weights"] = "pissa".into(),
             &["init_lora_weights", "pissa"],
+        ),
+        (|json| json["r"] = 8.into(), &["lora_A", "expected [8, "]),
+        (|json| json["use_dora"] = 1.into(), &["use_dora"]),
+        (
+            |json| json["alpha_pattern"] = serde_json::json!({"q_proj": 0}),
+            &["alpha_pattern", "q_proj"],
+        ),
+        (
+            |json| json["rank_pattern"] = serde_json::json!({"(": 4}),
+            &["rank_pattern", "`(`"],
         ),
     ];
     for (change, named) in cases {
@@ -225,7 +235,7 @@ fn what_does_not_fit_is_named() {
         ),
         (
             |tensors| tensors[0].1 = tensors[0].1.narrow(1, 0, 5).expect("fits"),
-            &["layers.0", "[4, 5]", "expected [r, "],
+            &["layers.0", "[4, 5]", "expected [4, "],
         ),
         (
             |tensors| drop(tensors.remove(1)),
@@ -271,10 +281,11 @@ fn said(folder: &Path, named: &[&str]) {
 #[test]
 fn settings_out_of_range_are_named() {
     type Change = fn(&mut LoraSettings);
-    let cases: [(Change, &str); 4] = [
+    let cases: [(Change, &str); 5] = [
         (|s| s.rank = 0, "lora.rank"),
         (|s| s.alpha = f64::NAN, "lora.alpha"),
         (|s| s.targets = "(".into(), "lora.targets"),
+        (|s| s.targets = ")|(.*".into(), "lora.targets"),
         (|s| s.targets = "nothing".into(), "names no linear layer"),
     ];
     for (change, named) in cases {

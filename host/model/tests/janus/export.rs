@@ -77,3 +77,22 @@ fn a_dtype_that_was_asked_for_is_written() {
     .expect("is written");
     assert_eq!(load(&out).parameters().stored_dtype(), Some(DType::BF16));
 }
+
+/// The image tokenizer is held in f32 whatever was asked for: what is too large shows when written.
+#[test]
+fn a_weight_without_room_in_the_dtype_is_named() {
+    let source = CheckpointSource::Directory(fixture("janus-a"));
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let out = place.path().join("out");
+    let model = JanusModel::load_as(&source, sc_model::Precision::F16, &Device::Cpu);
+    let model = model.expect("loads");
+    let name = "model.vqmodel.decoder.conv_in.bias";
+    let bias = model.parameters().get(name).expect("is there");
+    let large = bias.affine(0.0, 1e6).expect("computes");
+    bias.set(&large).expect("is set");
+    let error = export(&model, Naming::Original, &out, &mut |_| ()).expect_err("is refused");
+    for part in [name, "f16", "finite"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(!out.exists());
+}
