@@ -113,4 +113,8 @@ compare("hf", load(work / "hf"), work / "hf")
 compare("original", load(work / "hf"), work / "original")
 sc_host("model", "synth", "tiny", "--out", work / "synth", "--json")
 compare_words(work / "synth", "a red circle left of a blue square")
+# And what becomes of the authors' layout.
+sc_host("model", "synth", "tiny", "--layout", "original", "--out", work / "authors", "--json")
+sc_host("model", "export", work / "authors", "--format", "hf", "--to", work / "theirs", "--json")
+compare_words(work / "theirs", "a red circle left of a blue square")
 print("transformers and PEFT agree")

@@ -202,6 +202,7 @@ fn options_of_adapters_that_cannot_be_used_are_named() {
             ],
             "`--interpolate-at` is round",
         ),
+        (&["--dtype", "bf16"], "the weights are held in bf16"),
         (&["--device", "gpu"], "`--device` is `gpu`"),
         (&["--eval-prompts", "x"], "without `--prompts FILE`"),
         (

@@ -58,6 +58,13 @@ fn what_cannot_be_timed_is_said() {
                 expected: &["--only-drawing", "--step"],
             },
             Case {
+                name: "a whole model in half precision",
+                arguments: &[
+                    "model", "speed", "--train", "full", "--step", "--dtype", "f16",
+                ],
+                expected: &["the weights are held in f16", "--train lora"],
+            },
+            Case {
                 name: "a guidance out of its range",
                 arguments: &["model", "speed", "--guidance", "-1"],
                 expected: &["`--guidance` is -1.0"],

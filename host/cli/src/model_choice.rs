@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use sc_model::{Adapter, CheckpointSource, Config, JanusModel, Text, is_adapter};
+use candle_core::{DType, Device};
+use sc_model::{Adapter, CheckpointSource, Config, JanusModel, Text, UnifiedModel, is_adapter};
 
 use crate::args::LoadArguments;
 use crate::failure::Mistake;
@@ -215,6 +215,25 @@ fn device(name: &str) -> anyhow::Result<Device> {
             "`nvidia-smi` lists the GPUs of this machine",
         )
     })
+}
+
+/// Refuses to train a model whole whose weights are too coarse for it: a step would be lost in their
+/// rounding.
+///
+/// # Errors
+/// When a weight is not held in f32.
+pub fn check_full_training(model: &JanusModel) -> anyhow::Result<()> {
+    let mut dtypes = model.parameters().iter().map(|(_, _, var)| var.dtype());
+    match dtypes.find(|dtype| *dtype != DType::F32) {
+        Some(dtype) => Err(Mistake::error(
+            format!(
+                "`--train` is full, and the weights are held in {}; expected f32",
+                dtype.as_str()
+            ),
+            "train an adapter with `--train lora`, or hold the weights in f32 with `--dtype f32`",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// An error without the trace that may follow it.

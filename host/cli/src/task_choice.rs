@@ -48,7 +48,12 @@ impl TaskChoice {
         let prompts = prompts::read("--prompts", training)?;
         let task = match held_out {
             Some(file) => PromptFile::of(prompts, prompts::read("--eval-prompts", file)?),
-            None => PromptFile::split(prompts)?,
+            None => PromptFile::split(prompts).map_err(|error| {
+                Mistake::error(
+                    format!("`--prompts {}`: {error}", training.display()),
+                    "write more prompts, or give those to measure by with `--eval-prompts FILE`",
+                )
+            })?,
         };
         let leaked = task.leaked();
         if let Some(first) = leaked.first() {

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use serde_json::{Map, Value};
 
 use crate::checkpoint::folder::NewFolder;
 use crate::checkpoint::names::Naming;
-use crate::checkpoint::written::files::{of_layout, torch_name};
+use crate::checkpoint::source::parse_json;
+use crate::checkpoint::written::files::{
+    TOKENIZER_CONFIG, of_layout, of_the_processor, pretty, torch_name,
+};
 use crate::checkpoint::written::shards::{self, Shard};
 use crate::checkpoint::written::tensors::read_tensors;
 use crate::config::Config;
@@ -31,8 +35,9 @@ pub struct Exported {
 /// all. `progress` is told of bytes of weights.
 ///
 /// # Errors
-/// When the folder is taken, the disk has too little room, a file cannot be read or written, a weight
-/// is too large for the dtype, or the authors' layout cannot say a value that differs from what their code has.
+/// When the folder is taken, the disk has too little room, a file cannot be read or written, a
+/// weight is too large for the dtype, or the authors' layout cannot say a value that differs from
+/// what their code has.
 pub fn export(
     model: &JanusModel,
     layout: Naming,
@@ -108,6 +113,12 @@ fn settings(model: &JanusModel, config: &Config, dtype: DType) -> Result<Vec<Sma
     let mut files = Vec::new();
     for name in carried {
         if let Some(bytes) = source.read(name)? {
+            let bytes = match *name {
+                TOKENIZER_CONFIG if !same_layout && config.naming == Naming::HuggingFace => {
+                    for_its_processor(&source.file_name(name), &bytes)?.into()
+                }
+                _ => bytes,
+            };
             files.push((*name, bytes));
         }
     }
@@ -120,6 +131,15 @@ fn settings(model: &JanusModel, config: &Config, dtype: DType) -> Result<Vec<Sma
         );
     }
     Ok(files)
+}
+
+/// The authors' `tokenizer_config.json` with what transformers' processor asks of it.
+fn for_its_processor(file: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut json: Map<String, Value> = parse_json(file, bytes)?;
+    for (key, value) in of_the_processor() {
+        json.entry(key).or_insert(value);
+    }
+    pretty(file, &json)
 }
 
 /// Refuses what the authors' files have no key for.

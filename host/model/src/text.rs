@@ -19,9 +19,9 @@ const TEMPLATES: &str = "templates.json";
 const BOS: &str = "<｜begin▁of▁sentence｜>";
 const EOS: &str = "<｜end▁of▁sentence｜>";
 const PAD: &str = "<｜▁pad▁｜>";
-const BEGIN_OF_IMAGE: &str = "<begin_of_image>";
-const END_OF_IMAGE: &str = "<end_of_image>";
-const IMAGE_PLACEHOLDER: &str = "<image_placeholder>";
+pub(crate) const BEGIN_OF_IMAGE: &str = "<begin_of_image>";
+pub(crate) const END_OF_IMAGE: &str = "<end_of_image>";
+pub(crate) const IMAGE_PLACEHOLDER: &str = "<image_placeholder>";
 
 /// How the answer begins that the paper's judging question asks for.
 const SCORE_IS: &str = " The score is";

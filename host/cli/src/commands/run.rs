@@ -175,7 +175,10 @@ fn to_train(
     typed: Option<&str>,
 ) -> anyhow::Result<JanusModel> {
     match (configuration.train, model.parameters().adapter()) {
-        (Train::Full, None) => Ok(model),
+        (Train::Full, None) => {
+            model_choice::check_full_training(&model)?;
+            Ok(model)
+        }
         (Train::Full, Some(_)) => Err(Mistake::error(
             "the model has an adapter, and `--train` is full; expected lora",
             "`--train lora` goes on training the adapter; `sc-host model export` merges it into its \

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Synthesis, tokenizer};
 use crate::checkpoint::names::Naming;
-use crate::checkpoint::written::files::{of_layout, pretty, torch_name};
+use crate::checkpoint::written::files::{
+    TOKENIZER_CONFIG, of_layout, of_the_processor, pretty, torch_name,
+};
 use crate::config::Config;
 use crate::error::Result;
 use crate::text::SpecialTokens;
@@ -17,19 +19,15 @@ pub(super) fn all(synthesis: &Synthesis) -> Result<Vec<(&'static str, Vec<u8>)>>
     let tokenizer = tokenizer::json(&config.text, &special)?;
     let mut files = vec![(tokenizer::FILE, tokenizer)];
     files.push((
-        "tokenizer_config.json",
-        pretty(
-            "tokenizer_config.json",
-            &tokenizer_config(&config, &special),
-        )?,
+        TOKENIZER_CONFIG,
+        pretty(TOKENIZER_CONFIG, &tokenizer_config(&config, &special))?,
     ));
     files.extend(of_layout(&config, &special, dtype)?);
     Ok(files)
 }
 
 fn tokenizer_config(config: &Config, special: &SpecialTokens) -> Value {
-    let [bos, eos, pad, begin, end, image] = special.by_text().map(|(text, _)| text);
-    let extra = json!({ "boi_token": begin, "eoi_token": end, "image_token": image });
+    let [bos, eos, pad, ..] = special.by_text().map(|(text, _)| text);
     let mut json = json!({
         "add_bos_token": true,
         "add_eos_token": false,
@@ -42,8 +40,9 @@ fn tokenizer_config(config: &Config, special: &SpecialTokens) -> Value {
         "tokenizer_class": "PreTrainedTokenizerFast",
     });
     if config.naming == Naming::HuggingFace {
-        json["extra_special_tokens"] = extra;
-        json["processor_class"] = "JanusProcessor".into();
+        for (key, value) in of_the_processor() {
+            json[key] = value;
+        }
     }
     json
 }

@@ -111,7 +111,11 @@ pub fn speed(arguments: &SpeedArguments) -> anyhow::Result<ExitCode> {
             let settings = arguments.train.lora();
             model.with_new_adapter(&settings, &chosen.name(), 0)?
         }
-        Some(Train::Full) | None => model,
+        Some(Train::Full) => {
+            model_choice::check_full_training(&model)?;
+            model
+        }
+        None => model,
     };
     let after_first = model.image_tokens() - 1;
     let tokens = arguments.tokens.unwrap_or(TOKENS.min(after_first));

@@ -2,11 +2,12 @@
 
 use candle_core::DType;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::checkpoint::names::Naming;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::text::SpecialTokens;
+use crate::text::{BEGIN_OF_IMAGE, END_OF_IMAGE, IMAGE_PLACEHOLDER, SpecialTokens};
 
 mod hugging_face;
 pub(crate) mod original;
@@ -29,6 +30,23 @@ pub(crate) fn of_layout(
         files.push((name, pretty(name, &json)?));
     }
     Ok(files)
+}
+
+/// The file that says how a tokenizer is used.
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// What transformers' processor asks of a tokenizer's configuration beside what all have
+/// (models/janus/processing_janus.py).
+pub(crate) fn of_the_processor() -> [(&'static str, Value); 2] {
+    let extra = json!({
+        "boi_token": BEGIN_OF_IMAGE,
+        "eoi_token": END_OF_IMAGE,
+        "image_token": IMAGE_PLACEHOLDER,
+    });
+    [
+        ("extra_special_tokens", extra),
+        ("processor_class", "JanusProcessor".into()),
+    ]
 }
 
 /// JSON as it is written into a file.
