@@ -1,0 +1,314 @@
+//! What was pulled, kept from run to run: files named by the digest of their content, in one folder for
+//! all registries.
+//!
+//! What is read is hashed each time, so that a damaged or changed file is never taken for what it was. What
+//! is written appears whole or not at all, so that several processes can share the folder. Signatures lie
+//! beside it under the digest of what they sign; they are checked against keys whenever they are used.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use etcetera::BaseStrategy as _;
+use tempfile::NamedTempFile;
+
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// Where content lies, by its own digest.
+const CONTENT: &str = "sha256";
+/// Where signatures lie, by the digest of the manifest that they sign.
+const SIGNATURES: &str = "signatures";
+/// How names of files in the making begin.
+const UNFINISHED: &str = ".new-";
+/// A use is noted in a file's time only when the last one is this far back.
+const USE_NOTED_AFTER: Duration = Duration::from_secs(3600);
+/// Files in the making that are older have been left by a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// A cache of artifacts.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// What was removed, and what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pruned {
+    /// Files that were removed.
+    pub removed: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Files that are left.
+    pub kept: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+}
+
+impl Cache {
+    /// `$XDG_CACHE_HOME/sc-host/strategies`, or what stands for it on this system.
+    ///
+    /// # Errors
+    /// When the user has no home.
+    pub fn of_user() -> Result<Cache, Error> {
+        let base = etcetera::choose_base_strategy().map_err(|error| Error::Io {
+            action: "find the folder for",
+            path: PathBuf::from("the cache"),
+            source: io::Error::other(error),
+        })?;
+        Ok(Cache::at(
+            base.cache_dir().join("sc-host").join("strategies"),
+        ))
+    }
+
+    /// The cache in `folder`.
+    pub fn at(folder: PathBuf) -> Cache {
+        Cache { folder }
+    }
+
+    /// Content of that digest, if it is here whole; what is damaged is removed.
+    pub(crate) fn read(&self, digest: Digest, limit: u64) -> Option<Vec<u8>> {
+        let file = self.content(digest);
+        let bytes = read(&file, limit)?;
+        if Digest::of(&bytes) != digest {
+            // What cannot be removed is not read all the same.
+            let _ = fs::remove_file(&file);
+            return None;
+        }
+        note_use(&file);
+        Some(bytes)
+    }
+
+    /// Keeps content, which `write` brings piece by piece and checks.
+    ///
+    /// # Errors
+    /// Those of `write`, and when the cache cannot be written.
+    pub(crate) fn fill(
+        &self,
+        digest: Digest,
+        write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (folder, file) = (self.folder.join(CONTENT), self.content(digest));
+        let mut new = unfinished(&folder)?;
+        let path = new.path().to_owned();
+        write(&mut |piece| new.write_all(piece).map_err(Error::io("write", &path)))?;
+        finish(new, &file)
+    }
+
+    /// Keeps small content.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        self.fill(digest, |sink| sink(bytes))
+    }
+
+    /// What was last kept of the signatures of a manifest; not checked in any way.
+    pub(crate) fn signatures(&self, of: Digest, limit: u64) -> Option<Vec<u8>> {
+        let file = self.signature_file(of);
+        let bytes = read(&file, limit)?;
+        note_use(&file);
+        Some(bytes)
+    }
+
+    /// Keeps the signatures of a manifest, in the place of those before.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn keep_signatures(&self, of: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let folder = self.folder.join(SIGNATURES);
+        let mut new = unfinished(&folder)?;
+        new.write_all(bytes)
+            .map_err(Error::io("write", new.path()))?;
+        finish(new, &self.signature_file(of))
+    }
+
+    /// Removes what was not used for as long as `unused`, and what killed processes have left.
+    ///
+    /// # Errors
+    /// When the cache cannot be read, or a file cannot be removed.
+    pub fn prune(&self, unused: Duration) -> Result<Pruned, Error> {
+        let mut pruned = Pruned::default();
+        for folder in [CONTENT, SIGNATURES].map(|name| self.folder.join(name)) {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("read", &folder)(error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(Error::io("read", &folder))?.path();
+                // Another process may have removed it by now.
+                let Ok(metadata) = fs::symlink_metadata(&path) else {
+                    continue;
+                };
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                let age = used.elapsed().unwrap_or_default();
+                let in_the_making = path
+                    .file_name()
+                    .is_some_and(|name| name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()));
+                let goes = match in_the_making {
+                    true => age >= ABANDONED_AFTER,
+                    false => age >= unused,
+                };
+                if !goes {
+                    pruned.kept += 1;
+                    pruned.kept_bytes += metadata.len();
+                    continue;
+                }
+                match fs::remove_file(&path) {
+                    Ok(()) => {
+                        pruned.removed += 1;
+                        pruned.removed_bytes += metadata.len();
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(Error::io("remove", &path)(error)),
+                }
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// The folder of the cache.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn content(&self, digest: Digest) -> PathBuf {
+        self.folder.join(CONTENT).join(digest.hex())
+    }
+
+    fn signature_file(&self, of: Digest) -> PathBuf {
+        self.folder
+            .join(SIGNATURES)
+            .join(format!("{}.json", of.hex()))
+    }
+}
+
+/// A regular file of at most `limit` bytes. (Opening a pipe would wait for its other end.)
+fn read(file: &Path, limit: u64) -> Option<Vec<u8>> {
+    let metadata = fs::symlink_metadata(file).ok()?;
+    if !metadata.is_file() || metadata.len() > limit {
+        return None;
+    }
+    fs::read(file).ok()
+}
+
+fn unfinished(folder: &Path) -> Result<NamedTempFile, Error> {
+    fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)
+        .map_err(Error::io("write to", folder))
+}
+
+fn finish(new: NamedTempFile, file: &Path) -> Result<(), Error> {
+    new.persist(file)
+        .map(drop)
+        .map_err(|error| Error::io("write", file)(error.error))
+}
+
+/// Gives a file that is used the present time, for [`Cache::prune`].
+fn note_use(file: &Path) {
+    let noted = || -> io::Result<()> {
+        let file = fs::File::options().append(true).open(file)?;
+        let age = file.metadata()?.modified()?.elapsed();
+        if age.is_ok_and(|age| age >= USE_NOTED_AFTER) {
+            file.set_modified(SystemTime::now())?;
+        }
+        Ok(())
+    };
+    // A cache that cannot be written is used all the same.
+    let _ = noted();
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1000;
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("deep/cache"));
+        (folder, cache)
+    }
+
+    #[test]
+    fn what_is_changed_cut_or_moved_is_not_read() {
+        let (_folder, cache) = cache();
+        let (bytes, digest) = (b"a strategy".as_slice(), Digest::of(b"a strategy"));
+        assert_eq!(cache.read(digest, LIMIT), None);
+        cache.keep(digest, bytes).unwrap();
+        assert_eq!(cache.read(digest, LIMIT).as_deref(), Some(bytes));
+        assert_eq!(cache.read(digest, 3), None);
+        for damaged in ["a strategY", "a strateg", "", "a strategy "] {
+            fs::write(cache.content(digest), damaged).unwrap();
+            assert_eq!(cache.read(digest, LIMIT), None, "{damaged}");
+            assert!(!cache.content(digest).exists(), "{damaged}");
+        }
+        cache.keep(digest, bytes).unwrap();
+        let other = Digest::of(b"another");
+        fs::rename(cache.content(digest), cache.content(other)).unwrap();
+        assert_eq!(cache.read(other, LIMIT), None);
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing() {
+        let (_folder, cache) = cache();
+        let digest = Digest::of(b"x");
+        let failed = cache.fill(digest, |sink| {
+            sink(b"some")?;
+            Err(Error::answer("x", "broken"))
+        });
+        assert!(failed.is_err());
+        let left = fs::read_dir(cache.folder.join(CONTENT)).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn many_at_once_write_and_read_the_same() {
+        let (_folder, cache) = cache();
+        let bytes = vec![7; 900];
+        let digest = Digest::of(&bytes);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        cache.keep(digest, &bytes).unwrap();
+                        assert_eq!(cache.read(digest, LIMIT).as_ref(), Some(&bytes));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn what_was_not_used_for_long_goes() {
+        let (_folder, cache) = cache();
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        cache.keep(old, b"old").unwrap();
+        cache.keep(new, b"new").unwrap();
+        cache.keep_signatures(old, b"[]").unwrap();
+        let hours_ago = |file: &Path, hours: u64| {
+            let file = fs::File::options().append(true).open(file).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600))
+                .unwrap();
+        };
+        let abandoned = cache.folder.join(CONTENT).join(".new-a");
+        fs::write(&abandoned, "x").unwrap();
+        hours_ago(&abandoned, 25);
+        fs::write(cache.folder.join(CONTENT).join(".new-b"), "x").unwrap();
+        for file in [cache.content(old), cache.content(new)] {
+            hours_ago(&file, 3);
+        }
+        // Reading it is a use.
+        assert!(cache.read(new, LIMIT).is_some());
+        let pruned = cache.prune(Duration::from_secs(2 * 3600)).unwrap();
+        assert_eq!((pruned.removed, pruned.kept), (2, 3));
+        assert!(cache.read(old, LIMIT).is_none() && cache.read(new, LIMIT).is_some());
+        let pruned = cache.prune(Duration::ZERO).unwrap();
+        assert_eq!((pruned.removed, pruned.kept), (2, 1));
+    }
+}
