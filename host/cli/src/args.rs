@@ -5,6 +5,7 @@ mod export;
 mod method;
 mod model;
 mod probe;
+mod registry;
 mod speed;
 mod strategy;
 mod synth;
@@ -21,6 +22,10 @@ pub use self::export::{ExportArguments, Format};
 pub use self::method::{LossCommand, LossEvalArguments, MethodArguments};
 pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
+pub use self::registry::{
+    AddArguments, KeygenArguments, PruneArguments, PullArguments, PushArguments, RegistryArguments,
+    SignArguments, SignatureArguments, UpdateArguments,
+};
 pub use self::speed::SpeedArguments;
 pub use self::strategy::{
     BenchArguments, CheckArguments, Conditions, InspectArguments, Language, LimitsArguments,
@@ -127,8 +132,9 @@ pub struct Guidance {
 
 #[derive(Debug, Default, Args)]
 pub struct RunArguments {
-    /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times; each fills the
-    /// roles that it has, builtins fill the rest. Data filters form a chain, in the order given.
+    /// A strategy: PATH.wasm, PATH.rhai, builtin:NAME or oci:REF, one of a registry. May be given several
+    /// times; each fills the roles that it has, builtins fill the rest. Data filters form a chain, in the
+    /// order given.
     #[arg(long = "strategy", value_name = "S")]
     pub strategies: Vec<String>,
     #[command(flatten)]
@@ -142,6 +148,12 @@ pub struct RunArguments {
     /// are asked, and the most cautious decides.
     #[arg(long, value_name = "ROLE=HOW")]
     pub combine: Option<String>,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// A strategy of a registry that may run although nobody trusted has signed it, by its digest. May
+    /// be given several times.
+    #[arg(long, value_name = "REF@DIGEST")]
+    pub allow_unsigned: Vec<String>,
     /// Takes a strategy's file anew when it is edited, from the next round on; an edit that cannot
     /// be used changes nothing.
     #[arg(long)]
@@ -280,9 +292,11 @@ pub struct ReplayArguments {
     /// The run directory.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// A strategy: PATH.wasm, PATH.rhai or builtin:NAME. May be given several times.
+    /// A strategy: PATH.wasm, PATH.rhai, builtin:NAME or oci:REF. May be given several times.
     #[arg(long = "strategy", value_name = "S", required = true)]
     pub strategies: Vec<String>,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     /// Only the decisions of these roles [default: all that the strategies fill].
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     pub roles: Vec<String>,

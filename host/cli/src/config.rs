@@ -11,15 +11,17 @@ use sc_model::LoraSettings;
 use sc_run::RunError;
 use sc_run::settings::{RunSettings, Scheme};
 use sc_strategy::{
-    GateCombinator, Grants, Identity, Limits, Policies, Requested, StrategyRequest, StrategySet,
+    GateCombinator, Grants, Identity, Limits, Policies, Requested, Runtime, StrategyRequest,
+    StrategySet,
 };
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::args::{DtypeName, LoadArguments, RunArguments, Train};
+use crate::args::{DtypeName, LoadArguments, RegistryArguments, RunArguments, Train};
 use crate::failure::Mistake;
 use crate::model_choice::TINY;
 use crate::model_reference::ModelReference;
+use crate::sharing::Taken;
 use crate::task_choice::{PROMPTS, TINY_WORLD, TaskChoice};
 
 /// What is not a setting of the run itself.
@@ -39,6 +41,8 @@ struct Around {
     question: Option<PathBuf>,
     probe: Option<PathBuf>,
     watch: bool,
+    trust: Option<PathBuf>,
+    allow_unsigned: Vec<String>,
     grants: Vec<String>,
     combine_gates: Option<GateCombinator>,
     on_strategy_failure: Policies,
@@ -47,7 +51,7 @@ struct Around {
 }
 
 /// The keys of [`Around`].
-const AROUND: [&str; 18] = [
+const AROUND: [&str; 20] = [
     "program",
     "model",
     "adapter",
@@ -61,6 +65,8 @@ const AROUND: [&str; 18] = [
     "question",
     "probe",
     "watch",
+    "trust",
+    "allow_unsigned",
     "grants",
     "combine_gates",
     "on_strategy_failure",
@@ -106,6 +112,12 @@ pub struct Configuration {
     pub request: StrategyRequest,
     pub grants: Vec<String>,
     pub watch: bool,
+    /// How strategies of registries are taken.
+    pub registry: RegistryArguments,
+    /// Those that need no signature, with their digests.
+    pub allow_unsigned: Vec<String>,
+    /// Where `strategies.lock` and `trust.toml` lie.
+    folder: PathBuf,
 }
 
 impl Configuration {
@@ -234,7 +246,30 @@ impl Configuration {
             request,
             grants,
             watch: arguments.watch || around.watch,
+            registry: RegistryArguments {
+                trust: arguments.registry.trust.clone().or(around.trust),
+                ..arguments.registry.clone()
+            },
+            allow_unsigned: [around.allow_unsigned, arguments.allow_unsigned.clone()].concat(),
+            folder: folder_of(arguments.config.as_deref()),
         })
+    }
+
+    /// Gives the sandbox the strategies that are asked for and lie in registries; nothing is written.
+    ///
+    /// # Errors
+    /// When one cannot be had, its tag has moved, or it may not run.
+    pub fn take_shared(&mut self, runtime: &mut Runtime) -> anyhow::Result<Taken> {
+        let taken = Taken::take(
+            &mut self.request,
+            runtime,
+            &self.registry,
+            &self.folder,
+            &self.allow_unsigned,
+        )?;
+        // The run goes on by the same policy, wherever it is resumed.
+        self.registry.trust = taken.trust.clone().or_else(|| self.registry.trust.take());
+        Ok(taken)
     }
 
     /// As `config.toml` keeps it, with the strategies as they were loaded.
@@ -258,6 +293,10 @@ impl Configuration {
             #[serde(skip_serializing_if = "Option::is_none")]
             probe: Option<&'a Path>,
             watch: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            trust: Option<&'a Path>,
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            allow_unsigned: &'a [String],
             grants: &'a [String],
             #[serde(skip_serializing_if = "Option::is_none")]
             combine_gates: Option<GateCombinator>,
@@ -293,6 +332,8 @@ impl Configuration {
             question: self.load.question.as_deref(),
             probe: self.probe.as_deref(),
             watch: self.watch,
+            trust: self.registry.trust.as_deref(),
+            allow_unsigned: &self.allow_unsigned,
             grants: &self.grants,
             combine_gates: self.request.combine_gates,
             settings: self.settings,
@@ -301,6 +342,14 @@ impl Configuration {
             limits: self.limits,
             strategies: entries?,
         })?)
+    }
+}
+
+/// Where the files lie that stand beside a configuration, or would where there is none.
+fn folder_of(config: Option<&Path>) -> PathBuf {
+    match config.and_then(Path::parent) {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

@@ -95,6 +95,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<sc_strategy::record::ReplayError>() {
             return error.hint();
         }
+        if let Some(error) = cause.downcast_ref::<sc_registry::Error>() {
+            return Some(error.hint());
+        }
         if let Some(error) = cause.downcast_ref::<crate::hub::HubError>() {
             return Some(error.hint());
         }

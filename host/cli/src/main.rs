@@ -10,6 +10,7 @@ mod model_reference;
 mod new_file;
 mod prompts;
 mod report;
+mod sharing;
 mod task_choice;
 mod terminal;
 mod watch;
@@ -47,6 +48,30 @@ fn main() -> ExitCode {
         }
         Command::Strategy(StrategyCommand::Bench(arguments)) => {
             commands::strategy::test::bench(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Push(arguments)) => {
+            commands::strategy::transfer::push(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Pull(arguments)) => {
+            commands::strategy::transfer::pull(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Add(arguments)) => {
+            commands::strategy::lock::add(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Update(arguments)) => {
+            commands::strategy::lock::update(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Prune(arguments)) => {
+            commands::strategy::lock::prune(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Keygen(arguments)) => {
+            commands::strategy::sign::keygen(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Sign(arguments)) => {
+            commands::strategy::sign::sign(&arguments)
+        }
+        Command::Strategy(StrategyCommand::Verify(arguments)) => {
+            commands::strategy::sign::verify(&arguments)
         }
         Command::Strategy(StrategyCommand::Limits(arguments)) => {
             commands::strategy::limits::limits(&arguments)

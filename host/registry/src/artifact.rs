@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::client::{Fetched, MOST_MANIFEST};
+use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::manifest::{Blob, Descriptor, INDEXES, MANIFEST, Manifest, TITLE};
 use crate::reference::Reference;
@@ -148,6 +149,13 @@ pub struct Packed {
     pub(crate) manifest: Vec<u8>,
     pub(crate) config: Blob,
     pub(crate) layer: Blob,
+}
+
+impl Packed {
+    /// The digest that its manifest has.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest)
+    }
 }
 
 /// Packs a strategy's file.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::client::Access;
 use crate::digest::Digest;
@@ -101,17 +101,31 @@ pub struct Policy {
     access: Access,
 }
 
-/// On whose word a strategy runs. The ledger keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "trust", rename_all = "kebab-case")]
+/// On whose word a strategy runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// A key that the policy names for it has signed it.
-    Signed {
-        /// The digest of the public key.
-        key: Digest,
-    },
+    /// A key of this digest, which the policy names for it, has signed it.
+    Signed(Digest),
     /// `--allow-unsigned` names it and its digest.
     AllowedUnsigned,
+}
+
+impl Trust {
+    /// In a word, as the ledger keeps it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trust::Signed(_) => "signed",
+            Trust::AllowedUnsigned => "allowed-unsigned",
+        }
+    }
+
+    /// The digest of the key.
+    pub fn key(self) -> Option<Digest> {
+        match self {
+            Trust::Signed(key) => Some(key),
+            Trust::AllowedUnsigned => None,
+        }
+    }
 }
 
 /// What a strategy's signatures come to under a policy.
@@ -217,6 +231,11 @@ impl Policy {
             });
         }
         Ok(())
+    }
+
+    /// The file that it is from; none where there is none.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// What the policy lets registries do.

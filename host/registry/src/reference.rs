@@ -75,11 +75,7 @@ impl Reference {
 
     /// Its tag, if it is named by one: `latest` where nothing is said.
     pub fn tag(&self) -> Option<&str> {
-        match (&self.tag, self.digest) {
-            (Some(tag), _) => Some(tag),
-            (None, Some(_)) => None,
-            (None, None) => Some(LATEST),
-        }
+        self.tag.as_deref()
     }
 
     /// The digest of its manifest, if it is named by it.
@@ -90,7 +86,6 @@ impl Reference {
     /// The same with the digest of its manifest.
     pub fn pinned(&self, digest: Digest) -> Reference {
         Reference {
-            tag: self.tag().map(str::to_owned),
             digest: Some(digest),
             ..self.clone()
         }
@@ -98,13 +93,9 @@ impl Reference {
 
     /// The same by its tag alone, as a lock file names it; a reference by digest alone stays.
     pub fn unpinned(&self) -> Reference {
-        match self.tag() {
-            Some(tag) => Reference {
-                repository: self.repository.clone(),
-                tag: Some(tag.to_owned()),
-                digest: None,
-            },
-            None => self.clone(),
+        Reference {
+            digest: self.digest.filter(|_| self.tag.is_none()),
+            ..self.clone()
         }
     }
 }
@@ -177,7 +168,9 @@ impl FromStr for Reference {
                 host: host.to_ascii_lowercase(),
                 name: path.to_owned(),
             },
-            tag: tag.map(str::to_owned),
+            tag: tag
+                .or(digest.is_none().then_some(LATEST))
+                .map(str::to_owned),
             digest,
         })
     }

@@ -22,7 +22,7 @@ use crate::evaluation::{EvaluatedOn, Evaluation};
 use crate::event::{Cost, Event, RoundRecord, Summary, Watcher};
 use crate::fixed::FixedImage;
 use crate::judge::Judge;
-use crate::ledger::LedgerEntry;
+use crate::ledger::{Admission, AdmissionRow, LedgerEntry};
 use crate::measuring::Material;
 use crate::round::{Round, Snapshot};
 use crate::settings::RunSettings;
@@ -39,6 +39,8 @@ pub struct Ingredients<'a> {
     pub strategies: StrategySet,
     /// What strategies run in.
     pub runtime: &'a Runtime,
+    /// Those of them that come from registries.
+    pub admissions: Vec<Admission>,
     /// Whether strategies whose files are edited take effect from the next round.
     pub watch: bool,
     /// How much and how.
@@ -148,6 +150,7 @@ impl<'a> Run<'a> {
             task,
             strategies,
             runtime,
+            admissions,
             watch,
             settings,
             store,
@@ -208,7 +211,32 @@ impl<'a> Run<'a> {
             Some(checkpoint) => run.go_on_from(checkpoint)?,
             None => run.begin_anew()?,
         }
+        run.admit(admissions)?;
         Ok(run)
+    }
+
+    /// Notes in the ledger on whose word strategies of registries run.
+    fn admit(&self, admissions: Vec<Admission>) -> Result<(), RunError> {
+        let identities = self.strategies.identities();
+        let rows: Vec<LedgerEntry> = admissions
+            .into_iter()
+            .filter_map(|admission| {
+                let of_it = identities
+                    .iter()
+                    .find(|(_, who)| who.source == admission.source);
+                let (_, who) = of_it?;
+                Some(LedgerEntry::Admission(AdmissionRow {
+                    round: self.rounds_done + 1,
+                    strategy: who.name.clone(),
+                    version: who.version.clone(),
+                    digest: who.digest.clone(),
+                    artifact: admission.artifact,
+                    trust: admission.trust,
+                    key: admission.key,
+                }))
+            })
+            .collect();
+        self.store.append(LEDGER, &rows)
     }
 
     /// Measures the model that the run begins with, and makes the first checkpoint.

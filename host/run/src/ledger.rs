@@ -67,6 +67,41 @@ pub enum LedgerEntry {
     Call(Box<LedgerRow>),
     /// A change of the supervision that was asked for.
     Change(ChangeRow),
+    /// On whose word a strategy of a registry runs.
+    Admission(AdmissionRow),
+}
+
+/// A strategy that was taken from a registry.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Its source, as [`Identity::source`] has it.
+    pub source: String,
+    /// Its name there, with the digest of its manifest.
+    pub artifact: String,
+    /// On whose word it runs: `signed` by a key that is trusted, or `allowed-unsigned` by name and digest.
+    pub trust: &'static str,
+    /// The digest of the key that has signed it.
+    pub key: Option<String>,
+}
+
+/// An admission, as the ledger keeps it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdmissionRow {
+    /// The first round that it can decide in.
+    pub round: u32,
+    /// Its own name.
+    pub strategy: String,
+    /// Its version.
+    pub version: String,
+    /// `sha256:HEX` of its file.
+    pub digest: Option<String>,
+    /// Its name in the registry, with the digest of its manifest.
+    pub artifact: String,
+    /// On whose word it runs.
+    pub trust: &'static str,
+    /// The digest of the key that has signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A change of a stage's supervision.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! config.toml      the resolved configuration, which runs again as it is
-//! ledger.jsonl     an object a strategy call, and a change of the supervision on purpose
+//! ledger.jsonl     an object a strategy call, a change of the supervision on purpose, and on whose word a
+//!                  strategy of a registry runs
 //! metrics.jsonl    an object a round; round 0 is the model that the run began with
 //! inputs/          what the strategies were given and answered, for `replay`
 //! checkpoints/     all that the next round needs, for a run that goes on later

@@ -60,6 +60,8 @@ pub struct Inspection {
     pub services: Vec<Service>,
     /// The full names of what its component imports; a script imports nothing.
     pub imports: Vec<String>,
+    /// The full names of what its component exports; none for a script.
+    pub exports: Vec<String>,
     /// The version of the contract; none for a builtin.
     pub contract: Option<String>,
     /// Size of its file.
@@ -92,6 +94,7 @@ pub fn inspect(source: &str, runtime: &Runtime) -> Result<Inspection, LoadError>
                 parameters,
                 services: Vec::new(),
                 imports: Vec::new(),
+                exports: Vec::new(),
                 contract: None,
                 bytes: None,
                 digest: None,
@@ -119,6 +122,11 @@ pub fn inspect(source: &str, runtime: &Runtime) -> Result<Inspection, LoadError>
                     Vec::new()
                 } else {
                     guest.imports().to_vec()
+                },
+                exports: if is_script {
+                    Vec::new()
+                } else {
+                    guest.exports().to_vec()
                 },
                 contract: Some(guest.contract().to_owned()),
                 bytes: Some(guest.bytes()),

@@ -42,5 +42,5 @@ pub use role::{
 pub use services::{CandidateServices, Image, ModelReply, NoServices, Question, Usage};
 pub use set::{StrategySet, builtin_names};
 pub use slot::{Filled, Identity, Slot};
-pub use wasm::{Description, Measure, Runtime};
+pub use wasm::{Description, Measure, Runtime, Supplied};
 pub use watch::Refreshed;

@@ -10,7 +10,7 @@ use crate::grant::Grants;
 use crate::request::Requested;
 use crate::set::{Loaded, OfRole, StrategySet, fill};
 use crate::slot::{Identity, Slot};
-use crate::wasm::{Runtime, digest_of};
+use crate::wasm::Runtime;
 
 /// What became of a file that changed.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl StrategySet {
         let mut outcome = Vec::new();
         for at in 0..self.sources.len() {
             let file = &mut self.sources[at];
-            let found = match digest_of(&file.path, runtime.limits()) {
+            let found = match runtime.digest_of(&file.path) {
                 Ok(found) => found,
                 // What is wrong stands for the digest, so that each fault is told of once.
                 Err(error) => {

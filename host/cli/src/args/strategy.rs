@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::registry::{
+    AddArguments, KeygenArguments, PruneArguments, PullArguments, PushArguments, RegistryArguments,
+    SignArguments, SignatureArguments, UpdateArguments,
+};
+
 #[derive(Debug, Subcommand)]
 pub enum StrategyCommand {
     /// List the strategies that come with the program, and those in a folder.
@@ -16,6 +21,22 @@ pub enum StrategyCommand {
     Test(TestArguments),
     /// Measure what a call costs by the size of its input: time, fuel, memory.
     Bench(BenchArguments),
+    /// Push a strategy to a registry.
+    Push(PushArguments),
+    /// Pull a strategy from a registry, and say who has signed it.
+    Pull(PullArguments),
+    /// Note in strategies.lock what a name of a registry stands for now.
+    Add(AddArguments),
+    /// Take what the names in strategies.lock stand for by now.
+    Update(UpdateArguments),
+    /// Make a pair of keys to sign with.
+    Keygen(KeygenArguments),
+    /// Sign a strategy of a registry.
+    Sign(SignArguments),
+    /// Say whether a strategy of a registry is signed by a key, or by one that is trusted.
+    Verify(SignatureArguments),
+    /// Remove what was pulled and not used for long.
+    Prune(PruneArguments),
     /// List the limits that strategies run under.
     Limits(LimitsArguments),
     /// Write the project of a new strategy, small and whole, with its test and how it is built.
@@ -51,9 +72,11 @@ pub struct ListArguments {
 
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    /// PATH.wasm, PATH.rhai, builtin:NAME or oci:REF.
     #[arg(value_name = "FILE")]
     pub strategy: String,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -61,9 +84,11 @@ pub struct InspectArguments {
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    /// PATH.wasm, PATH.rhai, builtin:NAME or oci:REF.
     #[arg(value_name = "FILE")]
     pub strategy: String,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     #[command(flatten)]
     pub conditions: Conditions,
     /// Print one JSON object.
@@ -73,10 +98,12 @@ pub struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub struct TestArguments {
-    /// PATH.wasm, PATH.rhai or builtin:NAME. What it wants is granted; the model that it may ask is a
-    /// stand-in.
+    /// PATH.wasm, PATH.rhai, builtin:NAME or oci:REF. What it wants is granted; the model that it may ask
+    /// is a stand-in.
     #[arg(value_name = "FILE")]
     pub strategy: String,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     /// A golden case (JSON), or a folder of them [default: cases/, where there is one].
     #[arg(long, value_name = "PATH")]
     pub cases: Option<PathBuf>,
@@ -95,9 +122,11 @@ pub struct TestArguments {
 
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// PATH.wasm, PATH.rhai or builtin:NAME.
+    /// PATH.wasm, PATH.rhai, builtin:NAME or oci:REF.
     #[arg(value_name = "FILE")]
     pub strategy: String,
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     #[command(flatten)]
     pub conditions: Conditions,
     /// Print one JSON object.

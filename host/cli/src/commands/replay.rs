@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::ReplayArguments;
 use crate::commands::strategy::conditions;
 use crate::failure::Mistake;
+use crate::sharing::for_review;
 use crate::{report, watch};
 
 #[derive(Serialize)]
@@ -21,13 +22,18 @@ struct Replayed<'a> {
 }
 
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
-    let sources = arguments.strategies.iter().map(|s| Requested::named(s));
-    let (runtime, request) = conditions(&arguments.conditions, sources.collect())?;
+    let (mut runtime, mut request) = conditions(&arguments.conditions, Vec::new())?;
+    let mut sources = Vec::new();
+    for strategy in &arguments.strategies {
+        let (source, _) = for_review(strategy, &arguments.registry, &mut runtime)?;
+        request.strategies.push(Requested::named(&source));
+        sources.push(source);
+    }
     let set = StrategySet::load(&request, &runtime)?;
     let filled: Vec<Role> = set
         .identities()
         .into_iter()
-        .filter(|(_, who)| arguments.strategies.contains(&who.source))
+        .filter(|(_, who)| sources.contains(&who.source))
         .map(|(role, _)| role)
         .collect();
     let roles = match arguments.roles.as_slice() {

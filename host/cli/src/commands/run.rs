@@ -30,7 +30,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .map(RunStore::open)
         .transpose()?;
     let mut configuration = Configuration::resolve(arguments)?;
-    let runtime = Runtime::new(configuration.limits)?;
+    let mut runtime = Runtime::new(configuration.limits)?;
+    let mut taken = configuration.take_shared(&mut runtime)?;
     let strategies = StrategySet::load(&configuration.request, &runtime)?;
     let chosen = Chosen::of(configuration.model.take())?;
     let model = chosen.load(&configuration.load)?;
@@ -67,6 +68,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         let finished = resumed.as_ref().is_none_or(RunStore::is_finished);
         check_rounds(checkpoint.round(), finished, &configuration.settings)?;
     }
+    taken.pin(&strategies)?;
     let store = match (resumed, &arguments.out) {
         (Some(store), _) => store,
         (None, Some(out)) => RunStore::create(out)?,
@@ -82,6 +84,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         task,
         strategies,
         runtime: &runtime,
+        admissions: taken.admissions,
         watch: configuration.watch,
         settings: &configuration.settings,
         store: &store,

@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     services: Vec<Service>,
     /// The names of all imports.
     imports: Vec<String>,
+    /// The names of all exports.
+    export_names: Vec<String>,
     /// The version of the contract that it speaks.
     contract: &'static str,
 }
@@ -60,6 +62,7 @@ impl Prepared {
             interfaces: found.exported,
             services: found.services,
             imports: found.imports,
+            export_names: found.exports,
             contract: found.version.number,
             pre,
         })
@@ -254,6 +257,11 @@ impl Guest {
     /// What its component imports, by full names; of a script, what the interpreter does.
     pub(crate) fn imports(&self) -> &[String] {
         &self.program.prepared.imports
+    }
+
+    /// What its component exports, by full names; of a script, what the interpreter does.
+    pub(crate) fn exports(&self) -> &[String] {
+        &self.program.prepared.export_names
     }
 
     /// The version of the contract that its component speaks.

@@ -34,6 +34,8 @@ pub(crate) struct Interfaces {
     pub(crate) services: Vec<Service>,
     /// The names of all imports, as they stand in it.
     pub(crate) imports: Vec<String>,
+    /// The names of all exports, as they stand in it.
+    pub(crate) exports: Vec<String>,
 }
 
 /// Reads the imports and exports of `component`.
@@ -128,6 +130,7 @@ pub(crate) fn check_interfaces(
         },
         services,
         imports: imports.iter().map(|name| shown(name)).collect(),
+        exports: exports.iter().map(|name| shown(name)).collect(),
     })
 }
 

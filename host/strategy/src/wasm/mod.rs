@@ -15,6 +15,5 @@ mod v0_1_0;
 
 pub use contract::Description;
 pub(crate) use guest::{Configured, Guest};
-pub use runtime::Runtime;
-pub(crate) use runtime::digest_of;
+pub use runtime::{Runtime, Supplied};
 pub use structure::Measure;

@@ -1,6 +1,7 @@
 //! The sandbox: an engine and the interpreter, made when they are first needed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read;
@@ -30,6 +31,16 @@ pub struct Runtime {
     engine: OnceLock<Engine>,
     compiler: Compiler,
     interpreter: OnceLock<Arc<Prepared>>,
+    supplied: BTreeMap<String, Supplied>,
+}
+
+/// A strategy that does not come from a file.
+#[derive(Clone, Debug)]
+pub struct Supplied {
+    /// What a file with it would be called, with its extension: a script is named by it.
+    pub file_name: String,
+    /// What would stand in the file.
+    pub bytes: Vec<u8>,
 }
 
 impl Runtime {
@@ -64,7 +75,14 @@ impl Runtime {
             engine: OnceLock::new(),
             compiler: Compiler::default(),
             interpreter: OnceLock::new(),
+            supplied: BTreeMap::new(),
         }
+    }
+
+    /// Takes what a strategy's source stands for, where it is no file's path: whoever asks for
+    /// `source` from now on gets these bytes.
+    pub fn supply(&mut self, source: &str, supplied: Supplied) {
+        self.supplied.insert(source.to_owned(), supplied);
     }
 
     /// Takes another build of the interpreter than the one that the program carries, from
@@ -80,18 +98,22 @@ impl Runtime {
         &self.limits
     }
 
-    /// Loads `PATH.wasm` or `PATH.rhai`.
+    /// Loads `PATH.wasm` or `PATH.rhai`, or what was supplied for `path`.
     ///
     /// # Errors
     /// When the file is no strategy, or describes itself badly.
     pub(crate) fn load(&self, path: &str) -> Result<Guest, LoadError> {
-        let file_name = Path::new(path).file_name().map_or_else(
-            || path.to_owned(),
+        let name = self
+            .supplied
+            .get(path)
+            .map_or(path, |supplied| &supplied.file_name);
+        let file_name = Path::new(name).file_name().map_or_else(
+            || name.to_owned(),
             |name| name.to_string_lossy().into_owned(),
         );
-        let bytes = read(path, &self.limits)?;
+        let bytes = self.read(path)?;
         let (size, digest) = (bytes.len(), digest(&bytes));
-        let (prepared, script) = match Kind::of(path)? {
+        let (prepared, script) = match Kind::of(name)? {
             Kind::Component => {
                 // A component that is in the cache has passed the check, under limits that were
                 // perhaps wider: so it is checked again, which takes little.
@@ -122,6 +144,31 @@ impl Runtime {
             limits: self.limits,
         };
         Guest::new(program, &file_name, digest, size)
+    }
+
+    /// The digest of what a strategy's source holds now.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is larger than is loaded.
+    pub(crate) fn digest_of(&self, path: &str) -> Result<String, LoadError> {
+        Ok(digest(&self.read(path)?))
+    }
+
+    /// The whole of a strategy's file, or of what was supplied for it.
+    fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
+        let Some(supplied) = self.supplied.get(path) else {
+            return read(path, &self.limits);
+        };
+        let limit = Kind::of(&supplied.file_name)?.limit(&self.limits);
+        let bytes = supplied.bytes.len() as u64;
+        if bytes > limit {
+            return Err(LoadError::TooLarge {
+                path: path.to_owned(),
+                bytes,
+                limit,
+            });
+        }
+        Ok(supplied.bytes.clone())
     }
 
     /// Compiles a component that is worth it, or takes what an earlier run has compiled.
@@ -186,22 +233,19 @@ impl Kind {
             }),
         }
     }
-}
 
-/// The digest of a strategy's file.
-///
-/// # Errors
-/// When it cannot be read, or is larger than is loaded.
-pub(crate) fn digest_of(path: &str, limits: &Limits) -> Result<String, LoadError> {
-    Ok(digest(&read(path, limits)?))
+    /// Most bytes of a file of this kind.
+    fn limit(self, limits: &Limits) -> u64 {
+        match self {
+            Kind::Component => limits.component_bytes,
+            Kind::Script => limits.script_bytes,
+        }
+    }
 }
 
 /// The whole of a strategy's file, which must not be larger than the limit for its kind.
 fn read(path: &str, limits: &Limits) -> Result<Vec<u8>, LoadError> {
-    let limit = match Kind::of(path)? {
-        Kind::Component => limits.component_bytes,
-        Kind::Script => limits.script_bytes,
-    };
+    let limit = Kind::of(path)?.limit(limits);
     let unreadable = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => LoadError::Missing {
             path: path.to_owned(),

@@ -10,16 +10,36 @@ use serde::Serialize;
 use crate::args::{CheckArguments, InspectArguments};
 use crate::commands::strategy::conditions;
 use crate::report;
+use crate::sharing::{Reviewed, for_review};
 
 pub fn inspect(arguments: &InspectArguments) -> anyhow::Result<ExitCode> {
-    let runtime = Runtime::new(Limits::default())?;
-    let inspection = sc_strategy::inspect(&arguments.strategy, &runtime)?;
+    let mut runtime = Runtime::new(Limits::default())?;
+    let (source, reviewed) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let inspection = sc_strategy::inspect(&source, &runtime)?;
     if arguments.json {
-        report::json_line(&inspection)?;
+        report::json_line(&Inspected {
+            inspection: &inspection,
+            reviewed,
+        })?;
     } else {
-        report::text(&told(&inspection))?;
+        let mut text = told(&inspection);
+        if let Some(reviewed) = reviewed {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{:11} {}", "artifact", reviewed.artifact);
+            let _ = writeln!(text, "{:11} {}", "signature", reviewed.signature);
+        }
+        report::text(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A strategy, and the artifact that it is of, if it is of one.
+#[derive(Serialize)]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    #[serde(flatten)]
+    reviewed: Option<Reviewed>,
 }
 
 /// What a strategy would be given in a role.
@@ -39,15 +59,16 @@ struct Checked {
 }
 
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
-    let requested = vec![Requested::named(&arguments.strategy)];
-    let (runtime, request) = conditions(&arguments.conditions, requested)?;
-    let inspection = sc_strategy::inspect(&arguments.strategy, &runtime)?;
+    let (mut runtime, mut request) = conditions(&arguments.conditions, Vec::new())?;
+    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    request.strategies.push(Requested::named(&source));
+    let inspection = sc_strategy::inspect(&source, &runtime)?;
     let set = StrategySet::load(&request, &runtime)?;
     let checked = Checked {
         checked: set
             .identities()
             .into_iter()
-            .filter(|(_, who)| who.source == arguments.strategy)
+            .filter(|(_, who)| who.source == source)
             .map(|(role, who)| CheckedRole {
                 role,
                 parameters: who.parameters.clone(),

@@ -1,10 +1,13 @@
-//! `sc-host strategy`: looking at strategies, trying them without a run, writing new ones.
+//! `sc-host strategy`: looking at strategies, trying them without a run, writing new ones, sharing them.
 
 pub mod inspect;
 pub mod limits;
 pub mod list;
+pub mod lock;
 pub mod new;
+pub mod sign;
 pub mod test;
+pub mod transfer;
 
 use sc_strategy::{Grants, Limits, Requested, Runtime, StrategyRequest};
 

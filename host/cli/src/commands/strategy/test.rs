@@ -14,6 +14,7 @@ use crate::args::{BenchArguments, TestArguments};
 use crate::commands::strategy::conditions;
 use crate::failure::Mistake;
 use crate::report;
+use crate::sharing::for_review;
 
 /// Golden cases are looked for here when nothing is said.
 const CASES: &str = "cases";
@@ -29,9 +30,9 @@ pub fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &arguments.bless {
         return bless(arguments, folder);
     }
-    let source = &arguments.strategy;
-    let (runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (set, roles) = trial::load(source, &request, &runtime)?;
+    let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
+    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let (set, roles) = trial::load(&source, &request, &runtime)?;
     let mut print = |trial: &Trial| {
         if !arguments.json {
             // The summary at the end fails if this does.
@@ -46,7 +47,7 @@ pub fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     };
     if let Some(path) = cases {
         for file in trial::load_cases(path)? {
-            let trial = trial::try_case(&file, source, &request, &runtime)?;
+            let trial = trial::try_case(&file, &source, &request, &runtime)?;
             print(&trial);
             trials.push(trial);
         }
@@ -76,7 +77,7 @@ pub fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let passed = trials.iter().all(Trial::is_good) && !takes_nothing(&trials);
     if arguments.json {
         report::json_line(&Tested {
-            strategy: source,
+            strategy: &source,
             passed,
             trials: &trials,
         })?;
@@ -126,8 +127,9 @@ fn cut(text: &str) -> String {
 }
 
 pub fn bench(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
-    let (runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (set, roles) = trial::load(&arguments.strategy, &request, &runtime)?;
+    let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
+    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let (set, roles) = trial::load(&source, &request, &runtime)?;
     let roles: Vec<Role> = roles;
     if !arguments.json {
         report::text(&format!(
@@ -151,7 +153,7 @@ pub fn bench(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     })?;
     if arguments.json {
         report::json_line(&serde_json::json!({
-            "strategy": arguments.strategy,
+            "strategy": source,
             "measurements": measurements,
         }))?;
     }
@@ -160,11 +162,12 @@ pub fn bench(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
 
 /// Writes the small awkward inputs with the strategy's present answers as golden cases.
 fn bless(arguments: &TestArguments, folder: &Path) -> anyhow::Result<ExitCode> {
-    let (runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (set, roles) = trial::load(&arguments.strategy, &request, &runtime)?;
+    let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
+    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let (set, roles) = trial::load(&source, &request, &runtime)?;
     let cannot = |path: &Path| format!("cannot write `{}`", path.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;
-    let about = sc_strategy::inspect(&arguments.strategy, &runtime)?;
+    let about = sc_strategy::inspect(&source, &runtime)?;
     let mut count = 0;
     for case in trial::blessed(&set, &roles, &about.parameters) {
         let path = folder.join(&case.name);
@@ -175,7 +178,7 @@ fn bless(arguments: &TestArguments, folder: &Path) -> anyhow::Result<ExitCode> {
     }
     if count == 0 {
         return Err(Mistake::error(
-            format!("`{}` answers none of the inputs", arguments.strategy),
+            format!("`{source}` answers none of the inputs"),
             "`sc-host strategy test` without `--bless` says why",
         ));
     }

@@ -1,0 +1,362 @@
+//! Strategies of registries: what `oci:REF` stands for, by the lock file and the registry, and on whose
+//! word it may run.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sc_registry::{
+    Cache, Caps, Digest, Entry, Error, Lock, Policy, Pulled, Reference, Registries, Standing, Trust,
+};
+use sc_run::ledger::Admission;
+use sc_strategy::{Limits, Runtime, StrategyRequest, StrategySet, Supplied};
+use serde::Serialize;
+
+use crate::args::RegistryArguments;
+use crate::failure::Mistake;
+use crate::terminal::say;
+
+/// How the source of a strategy begins that comes from a registry.
+pub const PREFIX: &str = "oci:";
+
+/// Names the PEM file with the authorities that alone are trusted, as it does for other programs.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+/// Registries with the cache before them, and the files that say what and whom to trust.
+pub struct Sharing {
+    pub registries: Registries,
+    pub policy: Policy,
+    pub lock: Lock,
+}
+
+impl Sharing {
+    /// What the arguments and the files in `folder` say.
+    pub fn open(
+        arguments: &RegistryArguments,
+        folder: &Path,
+        limits: &Limits,
+    ) -> anyhow::Result<Sharing> {
+        let policy = match &arguments.trust {
+            Some(file) => Policy::read(file)?,
+            None => Policy::of_folder(folder)?,
+        };
+        let mut access = policy.access().clone();
+        access.plain_http.extend(
+            arguments
+                .plain_http
+                .iter()
+                .map(|host| host.to_ascii_lowercase()),
+        );
+        access.redirects.extend(
+            arguments
+                .allow_redirect
+                .iter()
+                .map(|host| host.to_ascii_lowercase()),
+        );
+        access.certificates = env::var_os(CERTIFICATES)
+            .filter(|file: &OsString| !file.is_empty())
+            .map(PathBuf::from);
+        let caps = Caps {
+            component_bytes: limits.component_bytes,
+            script_bytes: limits.script_bytes,
+        };
+        Ok(Sharing {
+            registries: Registries::new(Cache::of_user()?, access, caps, arguments.offline),
+            policy,
+            lock: Lock::read(folder)?,
+        })
+    }
+
+    /// The same for commands that are not about a configuration: the files are looked for here.
+    pub fn here(arguments: &RegistryArguments, limits: &Limits) -> anyhow::Result<Sharing> {
+        Sharing::open(arguments, Path::new("."), limits)
+    }
+
+    /// The digest that a reference stands for: its own, that in the lock file, or that which its tag names
+    /// now. A tag that names another than the lock file says is an error.
+    pub fn digest(&self, reference: &Reference) -> Result<Digest, Error> {
+        if reference.digest().is_some() {
+            return self.registries.resolve(reference);
+        }
+        let Some(entry) = self.lock.get(reference) else {
+            return self.registries.resolve(reference);
+        };
+        if self.registries.is_offline() {
+            return Ok(entry.digest);
+        }
+        match self.registries.resolve(reference) {
+            Ok(found) if found == entry.digest => {}
+            Ok(found) => {
+                return Err(Error::Moved {
+                    reference: entry.r#ref.clone(),
+                    lock: self.lock.path().to_owned(),
+                    locked: entry.digest,
+                    found,
+                });
+            }
+            Err(error @ Error::NotFound { .. }) => say(&format!(
+                "{error} any more: `{}` still says what it was",
+                self.lock.path().display()
+            )),
+            Err(error) if error.is_passing() => say(&format!(
+                "{error}: taking what `{}` says",
+                self.lock.path().display()
+            )),
+            Err(error) => return Err(error),
+        }
+        Ok(entry.digest)
+    }
+
+    /// The strategy that a reference stands for.
+    pub fn pull(&self, reference: &Reference) -> Result<Pulled, Error> {
+        self.registries.pull(reference, self.digest(reference)?)
+    }
+
+    /// What the signatures of a strategy come to under the policy.
+    pub fn standing(&self, pulled: &Pulled) -> Result<Standing, Error> {
+        let judge = |signatures: &[_]| {
+            self.policy
+                .standing(pulled.reference.repository(), pulled.digest, signatures)
+        };
+        let is_good = |signatures: &[_]| matches!(judge(signatures), Standing::Signed { .. });
+        let signatures = self
+            .registries
+            .signatures(&pulled.reference, pulled.digest, is_good)?;
+        Ok(judge(&signatures))
+    }
+
+    /// On whose word a strategy may run; `allowed` are the references that need no signature.
+    ///
+    /// # Errors
+    /// When it may not.
+    fn trust(&self, pulled: &Pulled, allowed: &[Reference]) -> Result<Trust, Error> {
+        let artifact = pulled.reference.repository().at(pulled.digest);
+        let is_allowed = allowed.iter().any(|one| {
+            one.digest().map(|digest| one.repository().at(digest)) == Some(artifact.clone())
+        });
+        match self.standing(pulled) {
+            Ok(Standing::Signed { key, .. }) => Ok(Trust::Signed(key)),
+            _ if is_allowed => Ok(Trust::AllowedUnsigned),
+            Ok(Standing::NotSigned { reason }) => Err(Error::NotTrusted {
+                reference: Box::new(pulled.reference.clone()),
+                reason,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The reference of a source, if it is one of a registry.
+pub fn reference(source: &str) -> Option<Result<Reference, Error>> {
+    let text = source.strip_prefix(PREFIX)?;
+    Some(text.parse().map_err(Error::from))
+}
+
+/// The reference that a command is about; the prefix of sources may stand before it.
+pub fn typed_reference(text: &str) -> Result<Reference, Error> {
+    Ok(text.strip_prefix(PREFIX).unwrap_or(text).parse()?)
+}
+
+/// Reads `--allow-unsigned`.
+pub fn allowances(given: &[String]) -> anyhow::Result<Vec<Reference>> {
+    let read = |text: &String| {
+        let reference = typed_reference(text)?;
+        if reference.digest().is_none() {
+            return Err(Mistake::error(
+                format!("`--allow-unsigned` is `{text}`; expected the digest too, as REF@sha256:…"),
+                "only what was reviewed is allowed; `sc-host strategy pull REF` says its digest",
+            ));
+        }
+        Ok(reference)
+    };
+    given.iter().map(read).collect()
+}
+
+/// Gives the sandbox the bytes of a strategy that is here; the source that they go by from now on.
+pub fn supply(runtime: &mut Runtime, pulled: &Pulled) -> String {
+    let source = format!("{PREFIX}{}", pulled.reference);
+    let repository = pulled.reference.repository();
+    runtime.supply(
+        &source,
+        Supplied {
+            file_name: format!("{}.{}", repository.last(), pulled.kind.extension()),
+            bytes: pulled.bytes.clone(),
+        },
+    );
+    source
+}
+
+/// Gives the sandbox what `source` stands for, if it is of a registry, to look at it: who has signed it
+/// makes no difference. The source that it goes by from now on, and what it is.
+pub fn for_review(
+    source: &str,
+    arguments: &RegistryArguments,
+    runtime: &mut Runtime,
+) -> anyhow::Result<(String, Option<Reviewed>)> {
+    let Some(reference) = reference(source) else {
+        return Ok((source.to_owned(), None));
+    };
+    let sharing = Sharing::here(arguments, runtime.limits())?;
+    let pulled = sharing.pull(&reference?)?;
+    let reviewed = Reviewed {
+        artifact: pulled.reference.clone(),
+        signature: Signed::from(sharing.standing(&pulled)?),
+    };
+    Ok((supply(runtime, &pulled), Some(reviewed)))
+}
+
+/// An artifact that is looked at.
+#[derive(Serialize)]
+pub struct Reviewed {
+    /// Its name with its digest.
+    pub artifact: Reference,
+    /// Whether it is signed.
+    pub signature: Signed,
+}
+
+/// What signatures come to, as it is printed.
+#[derive(Clone, Serialize)]
+pub struct Signed {
+    /// Whether a trusted key has signed.
+    pub trusted: bool,
+    /// The file of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The digest of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Digest>,
+    /// Why no signature counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<Standing> for Signed {
+    fn from(standing: Standing) -> Signed {
+        match standing {
+            Standing::Signed { file, key } => Signed {
+                trusted: true,
+                file: Some(file),
+                key: Some(key),
+                reason: None,
+            },
+            Standing::NotSigned { reason } => Signed {
+                trusted: false,
+                file: None,
+                key: None,
+                reason: Some(reason),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Signed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.file, &self.reason) {
+            (Some(file), _) => write!(f, "signed by {}", file.display()),
+            (None, Some(reason)) => write!(f, "NOT TRUSTED: {reason}"),
+            (None, None) => write!(f, "NOT TRUSTED"),
+        }
+    }
+}
+
+/// The strategies of registries that a run has taken.
+#[derive(Default)]
+pub struct Taken {
+    lock: Option<Lock>,
+    /// Names that the lock file does not have yet, with the sources that they have become.
+    new: Vec<(Reference, Digest, String)>,
+    /// On whose word they run.
+    pub admissions: Vec<Admission>,
+    /// The trust policy that let them.
+    pub trust: Option<PathBuf>,
+}
+
+impl Taken {
+    /// Gives the sandbox the strategies of registries that a run asks for, and names them in the request
+    /// with their digests. Nothing is written.
+    ///
+    /// # Errors
+    /// When one cannot be had, its tag has moved, or it may not run.
+    pub fn take(
+        request: &mut StrategyRequest,
+        runtime: &mut Runtime,
+        arguments: &RegistryArguments,
+        folder: &Path,
+        allowed: &[String],
+    ) -> anyhow::Result<Taken> {
+        let allowed = allowances(allowed)?;
+        if request
+            .strategies
+            .iter()
+            .all(|one| reference(&one.source).is_none())
+        {
+            return Ok(Taken::default());
+        }
+        let sharing = Sharing::open(arguments, folder, runtime.limits())?;
+        let mut taken = Taken {
+            trust: sharing.policy.path().map(Path::to_owned),
+            ..Taken::default()
+        };
+        for requested in &mut request.strategies {
+            let Some(reference) = reference(&requested.source) else {
+                continue;
+            };
+            let reference = reference?;
+            let pulled = sharing.pull(&reference)?;
+            let trust = sharing.trust(&pulled, &allowed)?;
+            requested.source = supply(runtime, &pulled);
+            if taken
+                .admissions
+                .iter()
+                .any(|one| one.source == requested.source)
+            {
+                continue;
+            }
+            taken.admissions.push(Admission {
+                source: requested.source.clone(),
+                artifact: pulled.reference.to_string(),
+                trust: trust.name(),
+                key: trust.key().map(|key| key.to_string()),
+            });
+            if reference.digest().is_none() && sharing.lock.get(&reference).is_none() {
+                taken
+                    .new
+                    .push((reference, pulled.digest, requested.source.clone()));
+            }
+        }
+        taken.lock = Some(sharing.lock);
+        Ok(taken)
+    }
+
+    /// Notes in the lock file what names stand for that it does not have yet.
+    pub fn pin(&mut self, strategies: &StrategySet) -> Result<(), Error> {
+        let Some(lock) = &mut self.lock else {
+            return Ok(());
+        };
+        let identities = strategies.identities();
+        let version = |source: &str| {
+            let who = identities.iter().find(|(_, who)| who.source == source);
+            who.map(|(_, who)| who.version.clone()).unwrap_or_default()
+        };
+        let new: Vec<Entry> = self
+            .new
+            .drain(..)
+            .map(|(reference, digest, source)| Entry {
+                r#ref: reference,
+                digest,
+                version: version(&source),
+            })
+            .collect();
+        lock.set(&new)?;
+        for entry in new {
+            say(&format!(
+                "`{}` has {} as {} {} from now on",
+                lock.path().display(),
+                entry.r#ref,
+                entry.version,
+                entry.digest
+            ));
+        }
+        Ok(())
+    }
+}
