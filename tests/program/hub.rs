@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::hub_server::{COMMIT, Reply, Repository, Server, file, sha256};
+use crate::hub_server::{COMMIT, Repository, file};
+use crate::server::{Reply, Server, sha256};
 use crate::support::{Outcome, SMALL, command, folder, outcome, repository_path, sc_host};
 
 pub const JANUS: &str = "tests/fixtures/janus-a";

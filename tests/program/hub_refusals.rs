@@ -1,7 +1,8 @@
 //! `--model ORG/NAME`: what a hub, or whoever poses as one, may answer without harm.
 
 use crate::hub::{INFO, JANUS, WEIGHTS, cached, fails, with};
-use crate::hub_server::{Asked, COMMIT, Reply, Repository, Server};
+use crate::hub_server::{COMMIT, Repository};
+use crate::server::{Asked, Reply, Server};
 use crate::support::{files, folder};
 
 const INDEX: &str = "model.safetensors.index.json";

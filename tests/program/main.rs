@@ -14,6 +14,8 @@ mod pretrain;
 mod probes;
 mod real_models;
 mod runs;
+mod server;
+mod sharing;
 mod speed;
 mod strategies;
 mod support;

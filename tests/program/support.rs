@@ -59,11 +59,15 @@ pub fn repository_path(path: &str) -> String {
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sc-host"));
     command.args(arguments).current_dir(folder);
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    command.env("XDG_CACHE_HOME", cache);
+    command.env("XDG_CACHE_HOME", cache_of_tests());
     // No test asks the network.
     command.env("HF_HUB_OFFLINE", "1");
     command
+}
+
+/// Where compiled strategies are kept from test to test.
+pub fn cache_of_tests() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
 /// Runs the program in `folder`.

@@ -347,10 +347,8 @@ impl Configuration {
 
 /// Where the files lie that stand beside a configuration, or would where there is none.
 fn folder_of(config: Option<&Path>) -> PathBuf {
-    match config.and_then(Path::parent) {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
+    let folder = config.and_then(Path::parent);
+    folder.map(Path::to_owned).unwrap_or_default()
 }
 
 fn entry(role: Role, identity: &Identity) -> anyhow::Result<StrategyEntry> {

@@ -69,7 +69,7 @@ impl Sharing {
 
     /// The same for commands that are not about a configuration: the files are looked for here.
     pub fn here(arguments: &RegistryArguments, limits: &Limits) -> anyhow::Result<Sharing> {
-        Sharing::open(arguments, Path::new("."), limits)
+        Sharing::open(arguments, Path::new(""), limits)
     }
 
     /// The digest that a reference stands for: its own, that in the lock file, or that which its tag names

@@ -3,7 +3,8 @@
 //!
 //! What is read is hashed each time, so that a damaged or changed file is never taken for what it was. What
 //! is written appears whole or not at all, so that several processes can share the folder. Signatures lie
-//! beside it under the digest of what they sign; they are checked against keys whenever they are used.
+//! beside it, by the artifact that they are said to sign; they are checked against keys whenever they are
+//! used.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,10 +16,11 @@ use tempfile::NamedTempFile;
 
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::reference::Reference;
 
 /// Where content lies, by its own digest.
 const CONTENT: &str = "sha256";
-/// Where signatures lie, by the digest of the manifest that they sign.
+/// Where signatures lie, by the digest of the name of what they sign.
 const SIGNATURES: &str = "signatures";
 /// How names of files in the making begin.
 const UNFINISHED: &str = ".new-";
@@ -104,19 +106,19 @@ impl Cache {
         self.fill(digest, |sink| sink(bytes))
     }
 
-    /// What was last kept of the signatures of a manifest; not checked in any way.
-    pub(crate) fn signatures(&self, of: Digest, limit: u64) -> Option<Vec<u8>> {
+    /// What was last kept of the signatures of an artifact; not checked in any way.
+    pub(crate) fn signatures(&self, of: &Reference, limit: u64) -> Option<Vec<u8>> {
         let file = self.signature_file(of);
         let bytes = read(&file, limit)?;
         note_use(&file);
         Some(bytes)
     }
 
-    /// Keeps the signatures of a manifest, in the place of those before.
+    /// Keeps the signatures of an artifact, in the place of those before.
     ///
     /// # Errors
     /// When the cache cannot be written.
-    pub(crate) fn keep_signatures(&self, of: Digest, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn keep_signatures(&self, of: &Reference, bytes: &[u8]) -> Result<(), Error> {
         let folder = self.folder.join(SIGNATURES);
         let mut new = unfinished(&folder)?;
         new.write_all(bytes)
@@ -178,10 +180,9 @@ impl Cache {
         self.folder.join(CONTENT).join(digest.hex())
     }
 
-    fn signature_file(&self, of: Digest) -> PathBuf {
-        self.folder
-            .join(SIGNATURES)
-            .join(format!("{}.json", of.hex()))
+    fn signature_file(&self, of: &Reference) -> PathBuf {
+        let name = Digest::of(of.to_string().as_bytes()).hex();
+        self.folder.join(SIGNATURES).join(format!("{name}.json"))
     }
 }
 
@@ -290,7 +291,8 @@ mod tests {
         let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
         cache.keep(old, b"old").unwrap();
         cache.keep(new, b"new").unwrap();
-        cache.keep_signatures(old, b"[]").unwrap();
+        let name: Reference = "a.b/x:1".parse().unwrap();
+        cache.keep_signatures(&name, b"[]").unwrap();
         let hours_ago = |file: &Path, hours: u64| {
             let file = fs::File::options().append(true).open(file).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600))

@@ -131,7 +131,8 @@ impl Registries {
         digest: Digest,
         good: impl Fn(&[Signature]) -> bool,
     ) -> Result<Vec<Signature>, Error> {
-        let kept = self.cache.signatures(digest, MOST_STORED);
+        let artifact = reference.repository().at(digest);
+        let kept = self.cache.signatures(&artifact, MOST_STORED);
         let kept: Option<Vec<Signature>> =
             kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if let Some(kept) = &kept
@@ -149,7 +150,7 @@ impl Registries {
             (Ok(fetched), _) => {
                 let json = serde_json::to_vec(&fetched)
                     .map_err(|error| Error::answer(reference, error))?;
-                self.cache.keep_signatures(digest, &json)?;
+                self.cache.keep_signatures(&artifact, &json)?;
                 Ok(fetched)
             }
             (Err(error), Some(kept)) if error.is_passing() => Ok(kept),

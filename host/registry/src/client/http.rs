@@ -170,11 +170,7 @@ fn failed(place: &Uri, error: &ureq::Error) -> Error {
     let is_tls = match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
         // The library gives what it cannot read of a handshake as a failure of the connection.
-        ureq::Error::Io(error) => {
-            let kind = error.kind();
-            kind == io::ErrorKind::InvalidData
-                || (kind == io::ErrorKind::UnexpectedEof && place.scheme_str() == Some("https"))
-        }
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
         _ => false,
     };
     if is_tls {

@@ -83,7 +83,7 @@ impl Client {
     /// any other, TLS is expected.
     ///
     /// # Errors
-    /// When the registry on this machine cannot be reached, or the certificates cannot be read.
+    /// When the certificates cannot be read.
     pub(crate) fn new(repository: &Repository, access: &Access) -> Result<Client, Error> {
         let http = Http::new(access)?;
         let host = repository.host();
@@ -414,7 +414,8 @@ impl Client {
     }
 }
 
-/// Whether a registry on this machine speaks TLS.
+/// Whether a registry on this machine speaks TLS. One that is not there does not: what is asked next
+/// tells.
 fn speaks_tls(http: &Http, host: &str) -> Result<bool, Error> {
     let address: Uri = format!("https://{host}/v2/")
         .parse()
@@ -427,12 +428,11 @@ fn speaks_tls(http: &Http, host: &str) -> Result<bool, Error> {
         body: None,
         authorization: None,
     });
-    match outcome {
-        Ok(_) => Ok(true),
+    Ok(match outcome {
+        Err(Error::Unreachable { .. }) => false,
         // A certificate that is not trusted is no plain HTTP.
-        Err(Error::NoTls { reason, .. }) => Ok(reason.contains("certificate")),
-        Err(error @ Error::Unreachable { .. }) => Err(error),
+        Err(Error::NoTls { reason, .. }) => reason.contains("certificate"),
         // Whatever it answers, it was encrypted.
-        Err(_) => Ok(true),
-    }
+        _ => true,
+    })
 }

@@ -1,0 +1,1 @@
+//! The pages about sharing, as they are written.
