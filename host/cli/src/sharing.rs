@@ -88,7 +88,7 @@ impl Sharing {
             Ok(found) if found == entry.digest => {}
             Ok(found) => {
                 return Err(Error::Moved {
-                    reference: entry.r#ref.clone(),
+                    reference: Box::new(entry.r#ref.clone()),
                     lock: self.lock.path().to_owned(),
                     locked: entry.digest,
                     found,

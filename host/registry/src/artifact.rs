@@ -239,12 +239,12 @@ pub(crate) fn content(
     caps: &Caps,
 ) -> Result<Content, Error> {
     let no_strategy = |reason: String| Error::NoStrategy {
-        reference: reference.clone(),
+        reference: Box::new(reference.clone()),
         reason,
     };
     let manifest = read(manifest).map_err(|unfit| match unfit {
         Unfit::List(media_type) => Error::Index {
-            reference: reference.clone(),
+            reference: Box::new(reference.clone()),
             media_type,
         },
         Unfit::Other(reason) => no_strategy(reason),

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("`{reference}` is not in the cache, and `--offline` is given")]
     Offline {
         /// The artifact.
-        reference: Reference,
+        reference: Box<Reference>,
     },
     /// The registry does not know this user, or does not let them.
     #[error("the registry {host} answers {status} for `{what}` {}", who(user.as_deref()))]
@@ -142,7 +142,7 @@ pub enum Error {
     #[error("`{reference}` is a list of manifests ({media_type}); expected one manifest")]
     Index {
         /// What was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The media type of the list.
         media_type: String,
     },
@@ -150,7 +150,7 @@ pub enum Error {
     #[error("`{reference}` is no strategy: {reason}")]
     NoStrategy {
         /// What was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is wrong.
         reason: String,
     },
@@ -158,7 +158,7 @@ pub enum Error {
     #[error("the tag of `{reference}` has moved: `{}` says {locked}, the registry has {found}", lock.display())]
     Moved {
         /// The reference, without a digest.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The lock file.
         lock: PathBuf,
         /// The digest there.
@@ -170,7 +170,7 @@ pub enum Error {
     #[error("`{reference}` is version {found} now, older than {locked} in `{}`", lock.display())]
     Older {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The lock file.
         lock: PathBuf,
         /// The version there.
@@ -182,7 +182,7 @@ pub enum Error {
     #[error("`{}` has no entry for `{reference}`", lock.display())]
     NotLocked {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The lock file.
         lock: PathBuf,
     },

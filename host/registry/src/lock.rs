@@ -94,7 +94,7 @@ impl Lock {
             match entries.iter_mut().find(|old| old.r#ref == entry.r#ref) {
                 Some(now) if Some(&*now) != before && *now != *entry => {
                     return Err(Error::Moved {
-                        reference: entry.r#ref.clone(),
+                        reference: Box::new(entry.r#ref.clone()),
                         lock: self.path.clone(),
                         locked: now.digest,
                         found: entry.digest,
@@ -202,8 +202,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut lock = Lock::read(folder.path()).unwrap();
         let (x, y) = (entry("a.b/x:1", "x"), entry("a.b/y:1", "y"));
-        lock.set(&[y.clone()]).unwrap();
-        lock.set(&[x.clone()]).unwrap();
+        lock.set(std::slice::from_ref(&y)).unwrap();
+        lock.set(std::slice::from_ref(&x)).unwrap();
         let mut again = Lock::read(folder.path()).unwrap();
         assert_eq!(again.entries(), [x.clone(), y.clone()]);
         let pinned = x.r#ref.pinned(Digest::of(b"other"));

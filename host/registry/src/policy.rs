@@ -168,15 +168,20 @@ impl Policy {
             policy.add(path, folder, entry)?;
         }
         for entry in contents.registries {
-            let hosts = entry.redirects.iter().chain([&entry.host]);
-            for host in hosts.filter(|host| !is_host(host)) {
+            let all = entry.redirects.iter().chain([&entry.host]);
+            let wrong = all.map(String::as_str).find(|host| !is_host(host));
+            if let Some(host) = wrong {
                 let reason =
                     format!("`{host}` is no host; expected such as `ghcr.io` or `localhost:5000`");
                 return Err(Error::settings(path, reason));
             }
-            policy.access.redirects.extend(entry.redirects);
+            let redirects = entry.redirects.iter().map(|host| host.to_ascii_lowercase());
+            policy.access.redirects.extend(redirects);
             if entry.plain_http {
-                policy.access.plain_http.push(entry.host);
+                policy
+                    .access
+                    .plain_http
+                    .push(entry.host.to_ascii_lowercase());
             }
         }
         Ok(policy)

@@ -190,7 +190,7 @@ impl Registries {
     fn client(&self, reference: &Reference) -> Result<Rc<Client>, Error> {
         if self.offline {
             return Err(Error::Offline {
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
             });
         }
         let repository = reference.repository();

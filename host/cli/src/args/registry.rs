@@ -46,7 +46,7 @@ pub struct PushArguments {
 
 #[derive(Debug, Args)]
 pub struct PullArguments {
-    /// HOST/REPOSITORY[:TAG][@DIGEST].
+    /// HOST/REPOSITORY:TAG, or with @DIGEST.
     #[arg(value_name = "REF")]
     pub reference: String,
     /// The file to write, which must not be there; without it the strategy goes to the cache alone.
@@ -61,7 +61,7 @@ pub struct PullArguments {
 
 #[derive(Debug, Args)]
 pub struct AddArguments {
-    /// HOST/REPOSITORY[:TAG].
+    /// HOST/REPOSITORY:TAG.
     #[arg(value_name = "REF")]
     pub reference: String,
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub struct AddArguments {
 
 #[derive(Debug, Args)]
 pub struct UpdateArguments {
-    /// HOST/REPOSITORY[:TAG] [default: all that the lock file has].
+    /// HOST/REPOSITORY:TAG [default: all that the lock file has].
     #[arg(value_name = "REF")]
     pub references: Vec<String>,
     /// Takes an older version than the lock file has.
@@ -98,7 +98,7 @@ pub struct KeygenArguments {
 
 #[derive(Debug, Args)]
 pub struct SignArguments {
-    /// HOST/REPOSITORY[:TAG][@DIGEST]; with the digest, what is signed is what was reviewed.
+    /// HOST/REPOSITORY:TAG, or with @DIGEST, so that what is signed is what was reviewed.
     #[arg(value_name = "REF")]
     pub reference: String,
     /// The encrypted private key; COSIGN_PASSWORD opens it, or the password that is asked for.
@@ -113,7 +113,7 @@ pub struct SignArguments {
 
 #[derive(Debug, Args)]
 pub struct SignatureArguments {
-    /// HOST/REPOSITORY[:TAG][@DIGEST].
+    /// HOST/REPOSITORY:TAG, or with @DIGEST.
     #[arg(value_name = "REF")]
     pub reference: String,
     /// The public key that must have signed it [default: one that the trust policy names for it].

@@ -117,7 +117,7 @@ impl Http {
         }
         let is_encrypted = origin.scheme == "https";
         let host = authority(&to);
-        let host_is_allowed = self.redirects.iter().any(|allowed| *allowed == host);
+        let host_is_allowed = self.redirects.contains(&host);
         // A registry without encryption may point to a server without it, if that is allowed.
         let keeps_encryption = is_encrypted || registry.scheme_str() == Some("http");
         if host_is_allowed && keeps_encryption {

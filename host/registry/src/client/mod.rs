@@ -91,13 +91,9 @@ impl Client {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
             host => host,
         };
-        let scheme = if access.plain_http.iter().any(|plain| plain == host) {
-            "http"
-        } else if http::is_loopback(host) && !speaks_tls(&http, host)? {
-            "http"
-        } else {
-            "https"
-        };
+        let is_plain = access.plain_http.iter().any(|plain| plain == host)
+            || (http::is_loopback(host) && !speaks_tls(&http, host)?);
+        let scheme = if is_plain { "http" } else { "https" };
         Ok(Client {
             http,
             base: format!("{scheme}://{server}/v2/"),
@@ -169,7 +165,7 @@ impl Client {
         if INDEXES.contains(&media_type.as_str()) {
             let reference: Reference = what.parse()?;
             return Err(Error::Index {
-                reference,
+                reference: Box::new(reference),
                 media_type,
             });
         }

@@ -59,7 +59,7 @@ pub fn update(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
         let reference = by_tag(text)?;
         let found = sharing.lock.get(&reference).cloned();
         entries.push(found.ok_or_else(|| Error::NotLocked {
-            reference,
+            reference: Box::new(reference),
             lock: sharing.lock.path().to_owned(),
         })?);
     }
@@ -135,7 +135,7 @@ fn check_version(sharing: &Sharing, change: &Change) -> Result<(), Error> {
         && new < old
     {
         return Err(Error::Older {
-            reference: change.r#ref.clone(),
+            reference: Box::new(change.r#ref.clone()),
             lock: sharing.lock.path().to_owned(),
             locked: before.version.clone(),
             found: change.now.version.clone(),
