@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::args::RegistryArguments;
 use crate::failure::Mistake;
 use crate::terminal::say;
+use crate::watch;
 
 /// How the source of a strategy begins that comes from a registry.
 pub const PREFIX: &str = "oci:";
@@ -109,7 +110,18 @@ impl Sharing {
 
     /// The strategy that a reference stands for.
     pub fn pull(&self, reference: &Reference) -> Result<Pulled, Error> {
-        self.registries.pull(reference, self.digest(reference)?)
+        self.pull_at(reference, self.digest(reference)?)
+    }
+
+    /// The strategy of that digest, with a bar while it comes.
+    pub fn pull_at(&self, reference: &Reference, digest: Digest) -> Result<Pulled, Error> {
+        let bar = watch::bytes_bar(reference.repository().last(), 0);
+        let pulled = self.registries.pull(reference, digest, &mut |come, all| {
+            bar.set_length(all);
+            bar.set_position(come);
+        });
+        bar.finish_and_clear();
+        pulled
     }
 
     /// What the signatures of a strategy come to under the policy.

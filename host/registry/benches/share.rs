@@ -110,12 +110,23 @@ fn main() {
         timed(&mut pull, || {
             let registries = registries(false);
             let found = registries.resolve(&reference).unwrap();
-            assert_eq!(registries.pull(&reference, found).unwrap().bytes, bytes);
+            assert_eq!(
+                registries
+                    .pull(&reference, found, &mut |_, _| ())
+                    .unwrap()
+                    .bytes,
+                bytes
+            );
         });
         timed(&mut looked_up, || {
             let registries = registries(false);
             let found = registries.resolve(&reference).unwrap();
-            assert!(registries.pull(&reference, found).unwrap().from_cache);
+            assert!(
+                registries
+                    .pull(&reference, found, &mut |_, _| ())
+                    .unwrap()
+                    .from_cache
+            );
         });
         timed(&mut cached, || {
             assert!(

@@ -27,7 +27,6 @@ pub use digest::{Digest, NoDigest};
 pub use error::Error;
 pub use keys::{NewPair, PrivateKey, PublicKey};
 pub use lock::{Entry, LOCK_FILE, Lock};
-pub use manifest::{Blob, Descriptor, Manifest};
 pub use policy::{Policy, Standing, TRUST_FILE, Trust, checked};
 pub use reference::{NoReference, Reference, Repository};
 pub use registries::{Pulled, Registries};

@@ -25,37 +25,37 @@ pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 /// What an artifact or a signature consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// Always 2.
-    pub schema_version: u32,
+    pub(crate) schema_version: u32,
     /// The media type of the manifest itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
+    pub(crate) media_type: Option<String>,
     /// What kind of artifact it is, where the configuration does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
+    pub(crate) artifact_type: Option<String>,
     /// Its configuration.
-    pub config: Descriptor,
+    pub(crate) config: Descriptor,
     /// Its content.
-    pub layers: Vec<Descriptor>,
+    pub(crate) layers: Vec<Descriptor>,
     /// What is said of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// A blob, as a manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+pub(crate) struct Descriptor {
     /// What it is.
-    pub media_type: String,
+    pub(crate) media_type: String,
     /// Its digest.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Its bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// What is said of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
@@ -92,11 +92,11 @@ impl Manifest {
 
 /// A blob's bytes with their descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blob {
+pub(crate) struct Blob {
     /// What a manifest says of it.
-    pub descriptor: Descriptor,
+    pub(crate) descriptor: Descriptor,
     /// Itself.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Blob {

@@ -73,11 +73,17 @@ impl Registries {
         }
     }
 
-    /// The strategy of that digest, from the cache or the registry.
+    /// The strategy of that digest, from the cache or the registry; `progress` is told how many of how
+    /// many bytes have come.
     ///
     /// # Errors
     /// When it cannot be had, is no strategy, too large, or not what its digests say.
-    pub fn pull(&self, reference: &Reference, digest: Digest) -> Result<Pulled, Error> {
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Pulled, Error> {
         let reference = reference.pinned(digest);
         if let Some(found) = self.cached(&reference, digest)? {
             return Ok(found);
@@ -85,8 +91,14 @@ impl Registries {
         let client = self.client(&reference)?;
         let fetched = client.manifest(digest)?;
         let Content { kind, layer } = fetched.content(&reference, &self.caps)?;
-        self.cache
-            .fill(layer.digest, |sink| client.blob(&layer, sink))?;
+        let mut come = 0;
+        self.cache.fill(layer.digest, |sink| {
+            client.blob(&layer, &mut |piece| {
+                come += piece.len() as u64;
+                progress(come, layer.size);
+                sink(piece)
+            })
+        })?;
         // The manifest comes last: where it is, the rest is.
         self.cache.keep(digest, &fetched.bytes)?;
         let bytes = self.cache.read(layer.digest, layer.size);

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::keys::{PrivateKey, PublicKey};
 use crate::manifest::{Blob, Manifest};
-use crate::reference::Repository;
+use crate::reference::{Reference, Repository};
 
 const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -124,11 +124,18 @@ impl Signature {
         if image.docker_manifest_digest != digest.to_string() {
             return Err(Flaw::OtherDigest(shown(&image.docker_manifest_digest)));
         }
-        if identity.docker_reference != name {
+        if !is_of(&identity.docker_reference, name) {
             return Err(Flaw::OtherName(shown(&identity.docker_reference)));
         }
         Ok(())
     }
+}
+
+/// Whether a signed reference is of the repository `name`. Some tools sign it with the tag that the
+/// artifact had then.
+fn is_of(signed: &str, name: &str) -> bool {
+    let parsed = signed.parse::<Reference>();
+    signed == name || parsed.is_ok_and(|signed| signed.repository().to_string() == name)
 }
 
 /// The tag under which the signatures of an artifact lie.
@@ -228,7 +235,6 @@ pub(crate) fn attach(
 mod tests {
     use super::*;
     use crate::keys::NewPair;
-    use crate::reference::Reference;
 
     fn pair() -> PrivateKey {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -261,6 +267,17 @@ mod tests {
             signature.check(&public, digest, "a.b/team/y"),
             Err(Flaw::OtherName("a.b/team/x".into()))
         );
+        for (signed, name, expected) in [
+            ("a.b/team/x", "a.b/team/x", true),
+            ("a.b/team/x:1", "a.b/team/x", true),
+            ("a.b/team/x:1", "a.b/team/x:1", true),
+            ("a.b/team/xy", "a.b/team/x", false),
+            ("a.b/team", "a.b/team/x", false),
+            ("team/x", "a.b/team/x", false),
+            ("", "a.b/team/x", false),
+        ] {
+            assert_eq!(is_of(signed, name), expected, "{signed} {name}");
+        }
         // What is signed is as cosign writes it, field by field.
         let payload = STANDARD.decode(&signature.payload).unwrap();
         assert_eq!(

@@ -89,6 +89,18 @@ fn an_update_does_not_go_back_unless_it_is_told_to() {
 }
 
 #[test]
+fn a_tag_that_is_gone_stays_what_it_was() {
+    let (registry, person, name, digest) = pinned();
+    registry.removes("team/all", &digest);
+    let still = person
+        .types(&["strategy", "inspect", &format!("oci:{name}"), "--json"])
+        .succeeded();
+    assert!(still.stderr.contains("any more"), "{}", still.stderr);
+    assert!(still.stdout.contains(&digest), "{}", still.stdout);
+    Person::new().fails(&["strategy", "pull", &name], &["has no"]);
+}
+
+#[test]
 fn what_cannot_be_pinned_is_refused() {
     let (_registry, person, name, digest) = pinned();
     person.fails(

@@ -71,6 +71,12 @@ impl Registry {
         registry
     }
 
+    /// Removes a manifest, and with it the tags that name it.
+    pub fn removes(&self, repository: &str, digest: &str) {
+        let address = format!("http://{}/v2/{repository}/manifests/{digest}", self.host());
+        ureq::delete(address).call().expect("removed");
+    }
+
     pub fn host(&self) -> String {
         format!("localhost:{}", self.port)
     }

@@ -47,7 +47,7 @@ pub enum LoadError {
         limit: u64,
     },
     /// Neither a path to a component or a script nor a builtin.
-    #[error("strategy `{spec}` is neither PATH.wasm, PATH.rhai nor builtin:NAME")]
+    #[error("strategy `{spec}` is neither PATH.wasm, PATH.rhai, builtin:NAME nor oci:REF")]
     UnknownKind {
         /// What was given.
         spec: String,

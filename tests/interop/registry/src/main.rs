@@ -37,18 +37,16 @@ fn cosign() -> anyhow::Result<sigstore::cosign::Client> {
 }
 
 async fn verify(reference: &str, key: &str) -> anyhow::Result<()> {
-    let mut client = cosign()?;
     let reference: OciReference = reference.parse()?;
-    let (signatures, digest) = client.triangulate(&reference, &Auth::Anonymous).await?;
-    let layers = client
-        .trusted_signature_layers(&Auth::Anonymous, &digest, &signatures)
+    let layers = cosign()?
+        .trusted_signature_layers(&Auth::Anonymous, &reference)
         .await?;
     let key = fs::read(key).context("the key")?;
-    let verifier = PublicKeyVerifier::new(&key, &SigningScheme::ECDSA_P256_SHA256_ASN1(()))?;
+    let verifier = PublicKeyVerifier::new(&key, &SigningScheme::ECDSA_P256_SHA256_ASN1)?;
     let constraints: VerificationConstraintVec = vec![Box::new(verifier)];
     verify_constraints(&layers, constraints.iter())
         .map_err(|error| anyhow!("{} layers, none good: {error}", layers.len()))?;
-    println!("{digest} is signed");
+    println!("{reference} is signed");
     Ok(())
 }
 
@@ -59,7 +57,7 @@ async fn sign(reference: &str, key: &str, password: &str) -> anyhow::Result<()> 
     let mut layer = SignatureLayer::new_unsigned(&reference, &digest)?;
     let key = fs::read(key).context("the key")?.into();
     let password = password.as_bytes().to_vec().into();
-    let scheme = SigningScheme::ECDSA_P256_SHA256_ASN1(());
+    let scheme = SigningScheme::ECDSA_P256_SHA256_ASN1;
     PrivateKeySigner::new_with_raw(key, password, &scheme)?.add_constraint(&mut layer)?;
     client
         .push_signature(None, &Auth::Anonymous, &signatures, vec![layer])

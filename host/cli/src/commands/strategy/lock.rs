@@ -76,7 +76,7 @@ pub fn update(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
     let mut changes = Vec::new();
     for old in entries {
         let digest = sharing.registries.resolve(&old.r#ref)?;
-        let pulled = sharing.registries.pull(&old.r#ref, digest)?;
+        let pulled = sharing.pull_at(&old.r#ref, digest)?;
         let before = Some(Locked::of(&old));
         let change = change(&sharing, &mut runtime, old.r#ref, before, &pulled)?;
         if !arguments.allow_downgrade {
