@@ -131,7 +131,7 @@ fn main() {
         timed(&mut cached, || {
             assert!(
                 registries(true)
-                    .pull(&reference, digest)
+                    .pull(&reference, digest, &mut |_, _| ())
                     .unwrap()
                     .from_cache
             );

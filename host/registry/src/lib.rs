@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: what a strategy is and does. Here it is bytes.
 
+pub mod address;
 mod artifact;
 mod cache;
 mod client;

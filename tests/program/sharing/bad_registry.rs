@@ -1,13 +1,17 @@
 //! A registry that serves what a test says, good or bad.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use serde_json::{Value, json};
 
+use super::Person;
 use crate::server::{Asked, Reply, Server, sha256};
+use crate::support::{Outcome, in_repository};
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const COMPONENT: &str = "application/wasm";
+pub const COMPONENT: &str = "application/wasm";
+pub const SCRIPT: &str = "application/vnd.sc-host.strategy.rhai.v1";
 
 /// What a registry holds of the repository `team/x`, whose tag `1` is a strategy.
 #[derive(Clone)]
@@ -101,4 +105,22 @@ pub fn is_blob(asked: &Asked) -> bool {
 /// Host and port of a server.
 pub fn host(server: &Server) -> String {
     server.endpoint().replace("http://", "")
+}
+
+/// A good strategy.
+pub fn component() -> Vec<u8> {
+    fs::read(in_repository("plugins/margin.wasm")).expect("a component")
+}
+
+/// A registry that holds it.
+pub fn shelf() -> Shelf {
+    Shelf::of(&component())
+}
+
+/// Pulls the strategy of a registry.
+pub fn pull(server: &Server) -> (Person, Outcome) {
+    let person = Person::new();
+    let reference = format!("{}/team/x:1", host(server));
+    let outcome = person.types(&["strategy", "pull", &reference, "--to", "taken.wasm"]);
+    (person, outcome)
 }

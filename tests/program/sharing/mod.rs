@@ -7,6 +7,7 @@ mod attacks;
 mod bad_registry;
 mod pages;
 mod pinning;
+mod registries;
 mod registry;
 mod round_trip;
 mod signing;

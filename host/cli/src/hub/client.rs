@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hf_hub::Repo;
 use hf_hub::api::RepoInfo;
+use sc_registry::address::{Origin, authority, is_redirect, joined, keeps_encryption};
 use serde::de::DeserializeOwned;
 use ureq::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, ETAG, HeaderName, LOCATION, RANGE,
@@ -36,14 +37,6 @@ pub struct Client {
     origin: Origin,
     token: Option<String>,
     reference: HubReference,
-}
-
-/// What decides whether an address is the hub's own.
-#[derive(PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: u16,
 }
 
 /// A file of the repository, before it is downloaded.
@@ -172,6 +165,8 @@ impl Client {
             let location = answer.headers().get(LOCATION);
             let next = location
                 .and_then(|location| joined(&place, location.to_str().ok()?))
+                // Never from an encrypted connection to one that is not.
+                .filter(|next| keeps_encryption(&place, next))
                 .ok_or_else(|| HubError::answer(what, "it points to no usable address"))?;
             let told = answer.headers().contains_key(LINKED_ETAG) || !self.is_hub(&next);
             if matches!(method, Method::Head) && told {
@@ -199,7 +194,7 @@ impl Client {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         request.call().map_err(|error| HubError::Unreachable {
-            host: host(place),
+            host: authority(place),
             reason: shortened(&error.to_string()),
         })
     }
@@ -250,52 +245,9 @@ impl Client {
     }
 }
 
-impl Origin {
-    fn of(place: &Uri) -> Origin {
-        let scheme = place.scheme_str().unwrap_or_default().to_ascii_lowercase();
-        let usual = if scheme == "https" { 443 } else { 80 };
-        Origin {
-            host: place.host().unwrap_or_default().to_ascii_lowercase(),
-            port: place.port_u16().unwrap_or(usual),
-            scheme,
-        }
-    }
-}
-
 fn address(text: &str, what: &str) -> Result<Uri, HubError> {
     text.parse()
         .map_err(|_| HubError::answer(what, format!("`{}` is no address", shortened(text))))
-}
-
-fn host(place: &Uri) -> String {
-    let authority = place.authority().map(ToString::to_string);
-    // A password before the host is nobody's to see.
-    let host = authority
-        .as_deref()
-        .and_then(|text| text.rsplit('@').next());
-    host.unwrap_or_default().to_owned()
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Where a redirect points to: never from an encrypted connection to one that is not.
-fn joined(from: &Uri, location: &str) -> Option<Uri> {
-    let scheme = from.scheme_str()?;
-    let text = if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{}{location}", from.authority()?)
-    } else {
-        location.to_owned()
-    };
-    let next: Uri = text.parse().ok()?;
-    next.host()?;
-    match (scheme, next.scheme_str()?) {
-        (_, "https") | ("http", "http") => Some(next),
-        _ => None,
-    }
 }
 
 /// An ETag as the name of a file in the cache, which must be one.
@@ -341,44 +293,6 @@ pub(super) fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn redirects_lead_to_whole_addresses_and_never_out_of_encryption() {
-        let next = |from: &str, location: &str| {
-            let from = from.parse().expect("an address");
-            joined(&from, location).map(|next| next.to_string())
-        };
-        let hub = "https://hub.example/a/b?c";
-        for (location, expected) in [
-            ("/x/y?z", Some("https://hub.example/x/y?z")),
-            ("//cdn.example/x", Some("https://cdn.example/x")),
-            (
-                "https://cdn.example/x?s=1%2F",
-                Some("https://cdn.example/x?s=1%2F"),
-            ),
-            ("http://hub.example/x", None),
-            ("ftp://hub.example/x", None),
-            ("x/y", None),
-            ("", None),
-            ("https://", None),
-        ] {
-            assert_eq!(next(hub, location).as_deref(), expected, "{location}");
-        }
-        assert!(next("http://127.0.0.1:1/a", "http://127.0.0.1:2/b").is_some());
-    }
-
-    #[test]
-    fn the_hub_is_its_scheme_host_and_port() {
-        let origin = |text: &str| Origin::of(&text.parse().expect("an address"));
-        assert!(origin("https://hub.example/a") == origin("https://HUB.example:443/b"));
-        for other in [
-            "http://hub.example",
-            "https://hub.example:8443",
-            "https://cdn.hub.example",
-        ] {
-            assert!(origin("https://hub.example") != origin(other), "{other}");
-        }
-    }
 
     proptest! {
         #[test]

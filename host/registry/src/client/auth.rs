@@ -12,6 +12,7 @@ use ureq::http::{Method, Uri};
 
 use super::credentials::Credentials;
 use super::http::{self, Ask, Http};
+use crate::address::Origin;
 use crate::error::{Error, shown};
 
 /// Most bytes of an authorization server's answer.
@@ -83,7 +84,7 @@ pub(super) fn authorization(
     let is_encrypted = address.scheme_str() == Some("https");
     if !is_encrypted {
         let registry_is_too = registry.scheme_str() == Some("https");
-        if registry_is_too || http::Origin::of(&address) != http::Origin::of(registry) {
+        if registry_is_too || Origin::of(&address) != Origin::of(registry) {
             return Err(Error::answer(
                 &what,
                 format!("its realm `{}` is not encrypted", shown(realm)),

@@ -5,7 +5,6 @@
 //! distribution protocol are made by the HTTP library itself.
 
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::Access;
+use crate::address::{Origin, authority, is_redirect, joined, keeps_encryption};
 use crate::error::{Error, shown};
 
 /// How long a connection may take, and how long nothing may come over it.
@@ -46,26 +46,6 @@ pub(super) struct Ask<'a> {
 pub(super) struct Http {
     agent: Agent,
     redirects: Vec<String>,
-}
-
-/// Scheme, host and port: what decides whether two addresses are of the same server.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    scheme: String,
-    authority: String,
-}
-
-impl Origin {
-    pub(super) fn of(place: &Uri) -> Origin {
-        let scheme = place.scheme_str().unwrap_or_default().to_ascii_lowercase();
-        let usual = if scheme == "https" { 443 } else { 80 };
-        let host = place.host().unwrap_or_default().to_ascii_lowercase();
-        let port = place.port_u16().unwrap_or(usual);
-        Origin {
-            authority: format!("{host}:{port}"),
-            scheme,
-        }
-    }
 }
 
 impl Http {
@@ -97,7 +77,7 @@ impl Http {
         for _ in 0..=MOST_REDIRECTS {
             let at_registry = Origin::of(&place) == registry;
             let answer = self.once(ask, &place, at_registry)?;
-            if !follows || !is_redirect(answer.status().as_u16()) {
+            if !follows || !is_redirect(answer.status()) {
                 return Ok(answer);
             }
             let to = location(&answer, &place, ask.what)?;
@@ -115,17 +95,15 @@ impl Http {
         if origin == Origin::of(registry) {
             return Ok(to);
         }
-        let is_encrypted = origin.scheme == "https";
-        let host = authority(&to);
+        let host = shown(&authority(&to));
         let host_is_allowed = self.redirects.contains(&host);
-        // A registry without encryption may point to a server without it, if that is allowed.
-        let keeps_encryption = is_encrypted || registry.scheme_str() == Some("http");
+        let keeps_encryption = keeps_encryption(registry, &to);
         if host_is_allowed && keeps_encryption {
             return Ok(to);
         }
         Err(Error::Redirect {
-            from: authority(registry),
-            to: format!("{}://{host}", shown(&origin.scheme)),
+            from: shown(&authority(registry)),
+            to: format!("{}://{host}", shown(origin.scheme())),
             host: keeps_encryption.then_some(host),
             what: what.to_owned(),
         })
@@ -166,7 +144,7 @@ impl Http {
 
 /// Why there was no answer.
 fn failed(place: &Uri, error: &ureq::Error) -> Error {
-    let (host, reason) = (authority(place), shown(&error.to_string()));
+    let (host, reason) = (shown(&authority(place)), shown(&error.to_string()));
     let is_tls = match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
         // The library gives what it cannot read of a handshake as a failure of the connection.
@@ -244,46 +222,6 @@ pub(super) fn header(answer: &Response<Body>, name: &HeaderName) -> Option<Strin
     Some(value.to_owned())
 }
 
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
-}
-
-/// The whole address of a location that may be relative.
-fn joined(from: &Uri, location: &str) -> Option<Uri> {
-    let scheme = from.scheme_str()?;
-    let text = if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{}{location}", from.authority()?)
-    } else {
-        location.to_owned()
-    };
-    let next: Uri = text.parse().ok()?;
-    let is_plain = next.authority()?.as_str().bytes().all(|byte| byte != b'@');
-    (is_plain && matches!(next.scheme_str()?, "http" | "https")).then_some(next)
-}
-
-/// Host and port of an address, as written.
-fn authority(place: &Uri) -> String {
-    let text = place.authority().map_or("", |authority| authority.as_str());
-    shown(&text.to_ascii_lowercase())
-}
-
-/// Whether a host, with a port or without, is this machine itself.
-pub(super) fn is_loopback(host: &str) -> bool {
-    if let Some(rest) = host.strip_prefix('[') {
-        let address = rest.split(']').next().unwrap_or_default();
-        return address
-            .parse::<Ipv6Addr>()
-            .is_ok_and(|address| address.is_loopback());
-    }
-    let name = host.split(':').next().unwrap_or_default();
-    name == "localhost"
-        || name
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// The certificates of authorities in a PEM file.
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
     let pem = std::fs::read(file).map_err(Error::io("read", file))?;
@@ -304,32 +242,6 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn this_machine_is_told_from_others() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1",
-            "127.9.9.9:1",
-            "[::1]",
-            "[::1]:5000",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "10.0.0.1",
-            "[::2]:1",
-            "0.0.0.0",
-            "example.org:5000",
-            "local",
-            "",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 
     fn http(redirects: &[&str]) -> Http {
         let access = Access {

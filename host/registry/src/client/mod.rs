@@ -18,6 +18,7 @@ use ureq::http::{Method, Response, StatusCode, Uri};
 use self::auth::Demand;
 use self::credentials::Credentials;
 use self::http::{Ask, Http};
+use crate::address::is_loopback;
 use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::manifest::{Blob, Descriptor, INDEXES, MANIFEST};
@@ -92,7 +93,7 @@ impl Client {
             host => host,
         };
         let is_plain = access.plain_http.iter().any(|plain| plain == host)
-            || (http::is_loopback(host) && !speaks_tls(&http, host)?);
+            || (is_loopback(host) && !speaks_tls(&http, host)?);
         let scheme = if is_plain { "http" } else { "https" };
         Ok(Client {
             http,
