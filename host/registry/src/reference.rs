@@ -165,7 +165,7 @@ impl FromStr for Reference {
         }
         Ok(Reference {
             repository: Repository {
-                host: host.to_ascii_lowercase(),
+                host: plain_host(host),
                 name: path.to_owned(),
             },
             tag: tag
@@ -173,6 +173,14 @@ impl FromStr for Reference {
                 .map(str::to_owned),
             digest,
         })
+    }
+}
+
+/// A host in small letters, and Docker's hub by the one of its names that its users write.
+fn plain_host(host: &str) -> String {
+    match host.to_ascii_lowercase() {
+        hub if hub == "index.docker.io" || hub == "registry-1.docker.io" => "docker.io".to_owned(),
+        host => host,
     }
 }
 
@@ -271,6 +279,10 @@ mod tests {
         check(
             "localhost:5000/a/b/c:v1.2-3_4",
             Some(("localhost:5000", "a/b/c", Some("v1.2-3_4"), false)),
+        );
+        check(
+            "index.docker.io/team/x:1",
+            Some(("docker.io", "team/x", Some("1"), false)),
         );
         check("GHCR.io/x", Some(("ghcr.io", "x", Some("latest"), false)));
         check(

@@ -44,7 +44,7 @@ impl Credentials {
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let server = match host {
-            "docker.io" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
+            "docker.io" => DOCKER_HUB,
             host => host,
         };
         match get_credential_from_reader(io::BufReader::new(file), server) {

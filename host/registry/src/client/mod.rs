@@ -89,7 +89,7 @@ impl Client {
         let http = Http::new(access)?;
         let host = repository.host();
         let server = match host {
-            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            "docker.io" => "registry-1.docker.io",
             host => host,
         };
         let is_plain = access.plain_http.iter().any(|plain| plain == host)
