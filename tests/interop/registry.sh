@@ -80,13 +80,15 @@ sc_host strategy pull "$host/theirs/script:1" --to from-oras.rhai > /dev/null
 cmp from-oras.rhai "$script"; said "we pull a script that oras has pushed"
 
 for who in alice bob; do sc_host strategy keygen "$who" > /dev/null; done
-sc_host strategy sign "$host/ours/margin:1" --key alice.key > /dev/null
+signed=$(sc_host strategy push "$component" "$host/ours/margin:1")
+sc_host strategy sign "$signed" --key alice.key > /dev/null
 other verify "$host/ours/margin:1" alice.pub; said "sigstore verifies our signature"
 refused other verify "$host/ours/margin:1" bob.pub; said "and not by another's key"
 other sign "$host/theirs/wkg:1" bob.key "$COSIGN_PASSWORD"
 sc_host strategy verify "$host/theirs/wkg:1" --key bob.pub > /dev/null
 said "we verify a signature that sigstore has made, with a key of ours that it has opened"
 refused sc_host strategy verify "$host/theirs/wkg:1" --key alice.pub; said "and not by another's key"
-sc_host strategy sign "$host/theirs/wkg:1" --key alice.key > /dev/null
+digest=$(sc_host strategy pull "$host/theirs/wkg:1" --json | python3 -c "import json, sys; print(json.load(sys.stdin)[\"digest\"])")
+sc_host strategy sign "$host/theirs/wkg@$digest" --key alice.key > /dev/null
 for key in alice bob; do other verify "$host/theirs/wkg:1" "$key.pub"; done
 said "sigstore verifies both signatures where we have put ours beside its own"

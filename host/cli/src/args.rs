@@ -24,7 +24,7 @@ pub use self::model::{DtypeName, LoadArguments, Train, TrainArguments};
 pub use self::probe::{DynamicsArguments, LabelArguments, ProbeCommand};
 pub use self::registry::{
     AddArguments, KeygenArguments, PruneArguments, PullArguments, PushArguments, RegistryArguments,
-    SignArguments, SignatureArguments, UpdateArguments,
+    RemoveArguments, SignArguments, SignatureArguments, UpdateArguments,
 };
 pub use self::speed::SpeedArguments;
 pub use self::strategy::{

@@ -247,7 +247,12 @@ impl Configuration {
             grants,
             watch: arguments.watch || around.watch,
             registry: RegistryArguments {
-                trust: arguments.registry.trust.clone().or(around.trust),
+                trust: arguments
+                    .registry
+                    .trust
+                    .clone()
+                    // As the other files beside a configuration, it is looked for beside it.
+                    .or_else(|| around.trust.map(|trust| beside(file.as_deref(), &trust))),
                 ..arguments.registry.clone()
             },
             allow_unsigned: [around.allow_unsigned, arguments.allow_unsigned.clone()].concat(),
@@ -268,7 +273,8 @@ impl Configuration {
             &self.allow_unsigned,
         )?;
         // The run goes on by the same policy, wherever it is resumed.
-        self.registry.trust = taken.trust.clone().or_else(|| self.registry.trust.take());
+        let trust = taken.trust.clone().or_else(|| self.registry.trust.take());
+        self.registry.trust = trust.map(|file| std::path::absolute(&file).unwrap_or(file));
         Ok(taken)
     }
 
@@ -343,6 +349,11 @@ impl Configuration {
             strategies: entries?,
         })?)
     }
+}
+
+/// A path in a configuration, from where the program was started.
+fn beside(config: Option<&Path>, path: &Path) -> PathBuf {
+    folder_of(config).join(path)
 }
 
 /// Where the files lie that stand beside a configuration, or would where there is none.

@@ -61,6 +61,9 @@ fn main() -> ExitCode {
         Command::Strategy(StrategyCommand::Update(arguments)) => {
             commands::strategy::lock::update(&arguments)
         }
+        Command::Strategy(StrategyCommand::Remove(arguments)) => {
+            commands::strategy::lock::remove(&arguments)
+        }
         Command::Strategy(StrategyCommand::Prune(arguments)) => {
             commands::strategy::lock::prune(&arguments)
         }

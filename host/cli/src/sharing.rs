@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use sc_registry::{
-    Cache, Caps, Digest, Entry, Error, Lock, Policy, Pulled, Reference, Registries, Standing, Trust,
+    Cache, Caps, Digest, Entry, Error, Lock, Policy, Pulled, Reference, Registries, Standing,
+    Trust, is_host,
 };
 use sc_run::ledger::Admission;
 use sc_strategy::{Limits, Runtime, StrategyRequest, StrategySet, Supplied};
@@ -41,6 +42,19 @@ impl Sharing {
             Some(file) => Policy::read(file)?,
             None => Policy::of_folder(folder)?,
         };
+        for (option, hosts) in [
+            ("--plain-http", &arguments.plain_http),
+            ("--allow-redirect", &arguments.allow_redirect),
+        ] {
+            if let Some(host) = hosts.iter().find(|host| !is_host(host)) {
+                return Err(Mistake::error(
+                    format!(
+                        "`{option}` is `{host}`; expected a host, with its port where it has one"
+                    ),
+                    "for example `registry.example.org` or `10.0.0.7:5000`",
+                ));
+            }
+        }
         let mut access = policy.access().clone();
         access.plain_http.extend(
             arguments
@@ -159,9 +173,25 @@ impl Sharing {
 }
 
 /// The reference of a source, if it is one of a registry.
-pub fn reference(source: &str) -> Option<Result<Reference, Error>> {
-    let text = source.strip_prefix(PREFIX)?;
-    Some(text.parse().map_err(Error::from))
+///
+/// # Errors
+/// When it is one that does not read, or one without [`PREFIX`].
+pub fn reference(source: &str) -> anyhow::Result<Option<Reference>> {
+    if let Some(text) = source.strip_prefix(PREFIX) {
+        return Ok(Some(text.parse().map_err(Error::from)?));
+    }
+    let is_file = [".wasm", ".rhai"]
+        .iter()
+        .any(|ending| source.ends_with(ending));
+    if !is_file && !Path::new(source).exists() && source.parse::<Reference>().is_ok() {
+        return Err(Mistake::error(
+            format!(
+                "strategy `{source}` is no file; expected `{PREFIX}{source}` for one of a registry"
+            ),
+            format!("PATH.wasm, PATH.rhai and builtin:NAME have no `{PREFIX}`"),
+        ));
+    }
+    Ok(None)
 }
 
 /// The reference that a command is about; the prefix of sources may stand before it.
@@ -205,16 +235,29 @@ pub fn for_review(
     arguments: &RegistryArguments,
     runtime: &mut Runtime,
 ) -> anyhow::Result<(String, Option<Reviewed>)> {
-    let Some(reference) = reference(source) else {
+    let Some(reference) = reference(source)? else {
         return Ok((source.to_owned(), None));
     };
     let sharing = Sharing::here(arguments, runtime.limits())?;
-    let pulled = sharing.pull(&reference?)?;
+    let pulled = sharing.pull(&reference)?;
     let reviewed = Reviewed {
         artifact: pulled.reference.clone(),
         signature: Signed::from(sharing.standing(&pulled)?),
     };
     Ok((supply(runtime, &pulled), Some(reviewed)))
+}
+
+/// As [`for_review`], and says which artifact it is.
+pub fn told_for_review(
+    source: &str,
+    arguments: &RegistryArguments,
+    runtime: &mut Runtime,
+) -> anyhow::Result<String> {
+    let (source, reviewed) = for_review(source, arguments, runtime)?;
+    if let Some(reviewed) = reviewed {
+        say(&format!("{}: {}", reviewed.artifact, reviewed.signature));
+    }
+    Ok(source)
 }
 
 /// An artifact that is looked at.
@@ -263,10 +306,13 @@ impl From<Standing> for Signed {
 
 impl std::fmt::Display for Signed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.file, &self.reason) {
-            (Some(file), _) => write!(f, "signed by {}", file.display()),
-            (None, Some(reason)) => write!(f, "NOT TRUSTED: {reason}"),
-            (None, None) => write!(f, "NOT TRUSTED"),
+        match (&self.file, &self.key) {
+            (Some(file), Some(key)) => write!(f, "signed by {}, key {key}", file.display()),
+            _ => write!(
+                f,
+                "NOT TRUSTED: {}",
+                self.reason.as_deref().unwrap_or_default()
+            ),
         }
     }
 }
@@ -297,11 +343,12 @@ impl Taken {
         allowed: &[String],
     ) -> anyhow::Result<Taken> {
         let allowed = allowances(allowed)?;
-        if request
+        let references: Vec<Option<Reference>> = request
             .strategies
             .iter()
-            .all(|one| reference(&one.source).is_none())
-        {
+            .map(|one| reference(&one.source))
+            .collect::<Result<_, _>>()?;
+        if references.iter().all(Option::is_none) {
             return Ok(Taken::default());
         }
         let sharing = Sharing::open(arguments, folder, runtime.limits())?;
@@ -309,11 +356,10 @@ impl Taken {
             trust: sharing.policy.path().map(Path::to_owned),
             ..Taken::default()
         };
-        for requested in &mut request.strategies {
-            let Some(reference) = reference(&requested.source) else {
+        for (requested, reference) in request.strategies.iter_mut().zip(references) {
+            let Some(reference) = reference else {
                 continue;
             };
-            let reference = reference?;
             let pulled = sharing.pull(&reference)?;
             let trust = sharing.trust(&pulled, &allowed)?;
             requested.source = supply(runtime, &pulled);
@@ -324,6 +370,12 @@ impl Taken {
             {
                 continue;
             }
+            say(&match trust {
+                Trust::Signed(key) => format!("{}: signed by key {key}", pulled.reference),
+                Trust::AllowedUnsigned => {
+                    format!("{}: UNSIGNED, and allowed by its digest", pulled.reference)
+                }
+            });
             taken.admissions.push(Admission {
                 source: requested.source.clone(),
                 artifact: pulled.reference.to_string(),
@@ -334,6 +386,18 @@ impl Taken {
                 taken
                     .new
                     .push((reference, pulled.digest, requested.source.clone()));
+            }
+        }
+        for useless in &allowed {
+            let artifact = |one: &Reference| one.digest().map(|digest| one.repository().at(digest));
+            let named = taken.admissions.iter().any(|one| {
+                let taken: Option<Reference> = one.artifact.parse().ok();
+                taken.and_then(|taken| artifact(&taken)) == artifact(useless)
+            });
+            if !named {
+                say(&format!(
+                    "`--allow-unsigned {useless}` is about no strategy of this run"
+                ));
             }
         }
         taken.lock = Some(sharing.lock);

@@ -20,8 +20,12 @@ use crate::reference::Reference;
 
 /// Where content lies, by its own digest.
 const CONTENT: &str = "sha256";
+/// Where the names lie under which artifacts have come, by their digests.
+const NAMES: &str = "names";
 /// Where signatures lie, by the digest of the name of what they sign.
 const SIGNATURES: &str = "signatures";
+/// Most bytes of such a name.
+const MOST_NAME: u64 = 1 << 10;
 /// How names of files in the making begin.
 const UNFINISHED: &str = ".new-";
 /// A use is noted in a file's time only when the last one is this far back.
@@ -106,6 +110,28 @@ impl Cache {
         self.fill(digest, |sink| sink(bytes))
     }
 
+    /// Whether an artifact has come from the registry that its name says.
+    pub(crate) fn has_come_as(&self, artifact: &Reference) -> bool {
+        let (file, name) = (self.name_file(artifact), artifact.to_string());
+        let is_it = read(&file, MOST_NAME).is_some_and(|found| found == name.as_bytes());
+        if is_it {
+            note_use(&file);
+        }
+        is_it
+    }
+
+    /// Notes that an artifact has come from the registry that its name says.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn note_name(&self, artifact: &Reference) -> Result<(), Error> {
+        self.put(
+            NAMES,
+            &self.name_file(artifact),
+            artifact.to_string().as_bytes(),
+        )
+    }
+
     /// What was last kept of the signatures of an artifact; not checked in any way.
     pub(crate) fn signatures(&self, of: &Reference, limit: u64) -> Option<Vec<u8>> {
         let file = self.signature_file(of);
@@ -119,11 +145,14 @@ impl Cache {
     /// # Errors
     /// When the cache cannot be written.
     pub(crate) fn keep_signatures(&self, of: &Reference, bytes: &[u8]) -> Result<(), Error> {
-        let folder = self.folder.join(SIGNATURES);
-        let mut new = unfinished(&folder)?;
+        self.put(SIGNATURES, &self.signature_file(of), bytes)
+    }
+
+    fn put(&self, folder: &str, file: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut new = unfinished(&self.folder.join(folder))?;
         new.write_all(bytes)
             .map_err(Error::io("write", new.path()))?;
-        finish(new, &self.signature_file(of))
+        finish(new, file)
     }
 
     /// Removes what was not used for as long as `unused`, and what killed processes have left.
@@ -132,7 +161,7 @@ impl Cache {
     /// When the cache cannot be read, or a file cannot be removed.
     pub fn prune(&self, unused: Duration) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
-        for folder in [CONTENT, SIGNATURES].map(|name| self.folder.join(name)) {
+        for folder in [CONTENT, NAMES, SIGNATURES].map(|name| self.folder.join(name)) {
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -178,6 +207,11 @@ impl Cache {
 
     fn content(&self, digest: Digest) -> PathBuf {
         self.folder.join(CONTENT).join(digest.hex())
+    }
+
+    fn name_file(&self, of: &Reference) -> PathBuf {
+        let name = Digest::of(of.to_string().as_bytes()).hex();
+        self.folder.join(NAMES).join(name)
     }
 
     fn signature_file(&self, of: &Reference) -> PathBuf {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sc_core::text::printable;
 
 use crate::digest::Digest;
+use crate::lock::LOCK_FILE;
 use crate::reference::{NoReference, Reference};
 
 /// Most characters of a stranger's words in a message.
@@ -28,8 +29,20 @@ pub enum Error {
     },
     /// The artifact is not in the cache, and the network may not be used.
     #[error("`{reference}` is not in the cache, and `--offline` is given")]
-    Offline {
+    NotCached {
         /// The artifact.
+        reference: Box<Reference>,
+    },
+    /// Nothing here says what a tag names, and the network may not be used.
+    #[error("no entry of {LOCK_FILE} says what `{reference}` stands for, and `--offline` is given")]
+    OfflineTag {
+        /// The reference.
+        reference: Box<Reference>,
+    },
+    /// Something that only the registry can do, and the network may not be used.
+    #[error("the registry is needed for `{reference}`, and `--offline` is given")]
+    Offline {
+        /// The reference.
         reference: Box<Reference>,
     },
     /// The registry does not know this user, or does not let them.
@@ -264,11 +277,17 @@ impl Error {
                 "for example `ghcr.io/team/curriculum:1`, or with `@sha256:…` at its end".into()
             }
             Error::Unreachable { .. } => {
-                "check the name and the connection; `--offline` takes what the cache has".into()
+                "check the name and the connection; what was pulled before runs with `--offline`".into()
             }
-            Error::Offline { .. } => "leave `--offline` out once to fetch it".into(),
+            Error::NotCached { .. } => "leave `--offline` out once to fetch it".into(),
+            Error::OfflineTag { reference } => format!(
+                "`sc-host strategy add {reference}` makes one; what is named by its digest needs none"
+            ),
+            Error::Offline { .. } => "leave `--offline` out".into(),
             Error::Refused { host, user, .. } => match user {
-                Some(_) => "another account may be let in: `docker login` gives other credentials".into(),
+                Some(_) => format!(
+                    "the password may be wrong, or another account be let in: `docker login {host}` asks anew"
+                ),
                 None => format!("`docker login {host}` leaves credentials where they are looked for"),
             },
             Error::Credentials { host, .. } => format!(
@@ -301,8 +320,12 @@ impl Error {
                  makes it"
                     .into()
             }
-            Error::Moved { reference, .. } => format!(
-                "see what changed, then `sc-host strategy update {reference}` takes the new one"
+            Error::Moved {
+                reference, found, ..
+            } => format!(
+                "`sc-host strategy inspect oci:{}` looks at the new one; `sc-host strategy update \
+                 {reference}` takes it",
+                reference.repository().at(*found)
             ),
             Error::Older { .. } => {
                 "`--allow-downgrade` takes it all the same; an attacker might want the older one back"
@@ -316,12 +339,18 @@ impl Error {
                  give `--allow-unsigned {}`",
                 allowance(reference)
             ),
-            Error::NotSigned { .. } => {
-                "`sc-host strategy sign REF --key KEY` signs; the public key must be the signer's".into()
-            }
+            Error::NotSigned { reference, .. } => format!(
+                "the signer's public key may be another; who vouches for it signs it: `sc-host strategy \
+                 sign {} --key KEY`",
+                allowance(reference)
+            ),
             Error::Key { .. } => "`sc-host strategy keygen` makes a pair".into(),
             Error::Password { .. } => {
                 "COSIGN_PASSWORD gives the password; without it, it is asked for".into()
+            }
+            Error::Settings { path, .. } if path.ends_with(LOCK_FILE) => {
+                "take it from version control, or remove it and `sc-host strategy add` its names again"
+                    .into()
             }
             Error::Settings { .. } => {
                 "docs/strategies/share.md shows what may stand there".into()

@@ -236,6 +236,9 @@ impl PublicKey {
     }
 
     fn from_pem(text: &str) -> Result<PublicKey, String> {
+        if text.contains("PRIVATE KEY") {
+            return Err("it is a private key; expected the public one".into());
+        }
         VerifyingKey::from_public_key_pem(text.trim())
             .map(PublicKey)
             .map_err(|error| {

@@ -29,6 +29,6 @@ pub use error::Error;
 pub use keys::{NewPair, PrivateKey, PublicKey};
 pub use lock::{Entry, LOCK_FILE, Lock};
 pub use policy::{Policy, Standing, TRUST_FILE, Trust, checked};
-pub use reference::{NoReference, Reference, Repository};
+pub use reference::{NoReference, Reference, Repository, is_host};
 pub use registries::{Pulled, Registries};
 pub use signature::{Flaw, Signature};

@@ -73,6 +73,25 @@ impl Lock {
         self.entries.iter().find(|entry| entry.r#ref == name)
     }
 
+    /// Removes names from the file.
+    ///
+    /// # Errors
+    /// When it has one of them not, or cannot be written.
+    pub fn remove(&mut self, names: &[Reference]) -> Result<(), Error> {
+        self.change(|path, entries| {
+            for name in names {
+                let name = name.unpinned();
+                let at = entries.iter().position(|entry| entry.r#ref == name);
+                let at = at.ok_or_else(|| Error::NotLocked {
+                    reference: Box::new(name),
+                    lock: path.to_owned(),
+                })?;
+                entries.remove(at);
+            }
+            Ok(())
+        })
+    }
+
     /// Gives names what they stand for, in the file as it is by now: what another process has written of
     /// other names meanwhile stays.
     ///
@@ -83,27 +102,39 @@ impl Lock {
         if new.is_empty() {
             return Ok(());
         }
+        let known = self.entries.clone();
+        self.change(|path, entries| {
+            for entry in new {
+                let before = known.iter().find(|old| old.r#ref == entry.r#ref);
+                match entries.iter_mut().find(|old| old.r#ref == entry.r#ref) {
+                    Some(now) if Some(&*now) != before && *now != *entry => {
+                        return Err(Error::Moved {
+                            reference: Box::new(entry.r#ref.clone()),
+                            lock: path.to_owned(),
+                            locked: now.digest,
+                            found: entry.digest,
+                        });
+                    }
+                    Some(now) => *now = entry.clone(),
+                    None => entries.push(entry.clone()),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes the file as it is by now, with other processes kept out.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&Path, &mut Vec<Entry>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let folder = match self.path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         let _one_at_a_time = locked(&folder).map_err(Error::io("lock", &folder))?;
         let mut entries = entries(&self.path)?;
-        for entry in new {
-            let before = self.entries.iter().find(|old| old.r#ref == entry.r#ref);
-            match entries.iter_mut().find(|old| old.r#ref == entry.r#ref) {
-                Some(now) if Some(&*now) != before && *now != *entry => {
-                    return Err(Error::Moved {
-                        reference: Box::new(entry.r#ref.clone()),
-                        lock: self.path.clone(),
-                        locked: now.digest,
-                        found: entry.digest,
-                    });
-                }
-                Some(now) => *now = entry.clone(),
-                None => entries.push(entry.clone()),
-            }
-        }
+        change(&self.path, &mut entries)?;
         entries.sort_by(|a, b| a.r#ref.cmp(&b.r#ref));
         let contents = Contents {
             version: VERSION,

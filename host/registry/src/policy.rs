@@ -51,8 +51,24 @@ struct RegistryEntry {
 struct Rule {
     name: Pattern,
     keys: Vec<(PathBuf, PublicKey)>,
-    /// The name that the signature is for, where it is another: that of the original of a mirror.
-    signed_as: Option<String>,
+    /// What the signature is for, where it is another name: that of the original of a mirror.
+    signed_as: Option<Pattern>,
+}
+
+impl Rule {
+    /// The name that a signature of `name`, which the rule matches, must be for.
+    fn signed_name(&self, name: &str) -> String {
+        match (&self.name, &self.signed_as) {
+            (Pattern::Below(here), Some(Pattern::Below(there))) => {
+                format!(
+                    "{there}{}",
+                    name.strip_prefix(here.as_str()).unwrap_or_default()
+                )
+            }
+            (_, Some(Pattern::One(there))) => there.clone(),
+            _ => name.to_owned(),
+        }
+    }
 }
 
 /// `HOST/REPOSITORY`, or all below: `HOST/PART/*`.
@@ -203,7 +219,9 @@ impl Policy {
         let mut keys = Vec::new();
         for file in entry.keys {
             let file = folder.join(file);
-            let key = PublicKey::read(&file)?;
+            let key = PublicKey::read(&file).map_err(|error| {
+                Error::settings(path, format!("`keys` has `{}`: {error}", file.display()))
+            })?;
             keys.push((file, key));
         }
         if keys.is_empty() || entry.names.is_empty() {
@@ -211,14 +229,15 @@ impl Policy {
                 "a rule of `strategies` has no `names` or no `keys`; expected one of each at least";
             return Err(Error::settings(path, reason));
         }
-        let signed_as = entry.signed_as.as_deref();
-        if let Some(name) = signed_as
-            && !matches!(Pattern::read(name), Some(Pattern::One(_)))
-        {
-            let reason =
-                format!("`signed_as` is `{name}`; expected a repository such as `ghcr.io/team/x`");
-            return Err(Error::settings(path, reason));
-        }
+        let signed_as = entry.signed_as.as_deref().map(|name| {
+            Pattern::read(name).ok_or_else(|| {
+                let reason = format!(
+                    "`signed_as` is `{name}`; expected a repository such as `ghcr.io/team/x`, or `ghcr.io/team/*`"
+                );
+                Error::settings(path, reason)
+            })
+        });
+        let signed_as = signed_as.transpose()?;
         for name in entry.names {
             let Some(pattern) = Pattern::read(&name) else {
                 let reason = format!(
@@ -226,13 +245,23 @@ impl Policy {
                 );
                 return Err(Error::settings(path, reason));
             };
+            let is_all = |pattern: &Pattern| matches!(pattern, Pattern::Below(_));
+            if let Some(signed_as) = &signed_as
+                && is_all(signed_as) != is_all(&pattern)
+            {
+                let reason = format!(
+                    "`names` has `{name}`, and `signed_as` is another kind of name; expected `/*` at the end of \
+                     both or of neither"
+                );
+                return Err(Error::settings(path, reason));
+            }
             if self.rules.iter().any(|rule| rule.name == pattern) {
                 return Err(Error::settings(path, format!("`names` has `{name}` twice")));
             }
             self.rules.push(Rule {
                 name: pattern,
                 keys: keys.clone(),
-                signed_as: entry.signed_as.clone(),
+                signed_as: signed_as.clone(),
             });
         }
         Ok(())
@@ -241,6 +270,12 @@ impl Policy {
     /// The file that it is from; none where there is none.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Whether it names keys for a repository.
+    pub fn covers(&self, repository: &Repository) -> bool {
+        let name = repository.to_string();
+        self.rules.iter().any(|rule| rule.name.matches(&name))
     }
 
     /// What the policy lets registries do.
@@ -265,13 +300,13 @@ impl Policy {
                 _ => "its signer is unknown",
             };
             return not_signed(match &self.path {
-                Some(path) => format!("{signed}: `{}` names no key for it", path.display()),
-                None => format!("{signed}: there is no trust policy"),
+                Some(path) => format!("{signed}, and `{}` names no key for it", path.display()),
+                None => format!("{signed}, and there is no trust policy ({TRUST_FILE})"),
             });
         };
-        let name = rule.signed_as.as_deref().unwrap_or(&name);
+        let name = rule.signed_name(&name);
         let keys: Vec<&PublicKey> = rule.keys.iter().map(|(_, key)| key).collect();
-        match checked(&keys, digest, name, signatures) {
+        match checked(&keys, digest, &name, signatures) {
             Ok(at) => Standing::Signed {
                 file: rule.keys[at].0.clone(),
                 key: rule.keys[at].1.id(),
@@ -305,7 +340,10 @@ pub fn checked(
         }
     }
     Err(match flaw {
-        Flaw::OtherKey => "none of its signatures is of a key that is named for it".into(),
+        Flaw::OtherKey => format!(
+            "none of its signatures ({}) is of the right key",
+            signatures.len()
+        ),
         Flaw::OtherDigest(digest) => format!("its signature is of another digest, {digest}"),
         Flaw::OtherName(name) => format!("its signature is for another name, `{name}`"),
         Flaw::Payload(reason) => format!("what its signature signs does not read: {reason}"),
@@ -348,6 +386,24 @@ mod tests {
         ] {
             assert_eq!(Pattern::read(unusable), None, "{unusable}");
         }
+    }
+
+    #[test]
+    fn a_mirror_has_the_signatures_of_its_original() {
+        let rule = |name: &str, signed_as: Option<&str>| Rule {
+            name: Pattern::read(name).expect("a pattern"),
+            keys: Vec::new(),
+            signed_as: signed_as.and_then(Pattern::read),
+        };
+        let below = rule("mirror.example/team/*", Some("ghcr.io/team/*"));
+        assert_eq!(
+            below.signed_name("mirror.example/team/a/b"),
+            "ghcr.io/team/a/b"
+        );
+        let one = rule("mirror.example/x", Some("ghcr.io/team/x"));
+        assert_eq!(one.signed_name("mirror.example/x"), "ghcr.io/team/x");
+        let own = rule("ghcr.io/team/*", None);
+        assert_eq!(own.signed_name("ghcr.io/team/x"), "ghcr.io/team/x");
     }
 
     proptest! {

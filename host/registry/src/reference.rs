@@ -131,6 +131,11 @@ impl FromStr for Reference {
             given: sc_core::text::printable(text, 300),
             reason,
         };
+        if text.contains("://") || text.starts_with('/') {
+            return Err(wrong(
+                "it is a name and no address: leave what stands before the host out",
+            ));
+        }
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
                 let digest = digest.parse().map_err(|_| {
@@ -185,7 +190,7 @@ fn plain_host(host: &str) -> String {
 }
 
 /// Whether `text` is a host with a port or without, and not the first part of a repository.
-pub(crate) fn is_host(text: &str) -> bool {
+pub fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         // An IPv6 address is written between brackets.
         Some(rest) => match rest.split_once(']') {

@@ -62,6 +62,9 @@ impl Registries {
     pub fn resolve(&self, reference: &Reference) -> Result<Digest, Error> {
         match (reference.digest(), reference.tag()) {
             (Some(digest), _) => Ok(digest),
+            (None, _) if self.offline => Err(Error::OfflineTag {
+                reference: Box::new(reference.clone()),
+            }),
             (None, tag) => {
                 let client = self.client(reference)?;
                 client
@@ -85,11 +88,23 @@ impl Registries {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Pulled, Error> {
         let reference = reference.pinned(digest);
-        if let Some(found) = self.cached(&reference, digest)? {
+        let artifact = reference.repository().at(digest);
+        let found = self.cached(&reference, digest)?;
+        // The same bytes under another name are only what that registry says they are.
+        if let Some(found) = found.filter(|_| self.cache.has_come_as(&artifact)) {
             return Ok(found);
+        }
+        if self.offline {
+            return Err(Error::NotCached {
+                reference: Box::new(reference),
+            });
         }
         let client = self.client(&reference)?;
         let fetched = client.manifest(digest)?;
+        if let Some(found) = self.cached(&reference, digest)? {
+            self.cache.note_name(&artifact)?;
+            return Ok(found);
+        }
         let Content { kind, layer } = fetched.content(&reference, &self.caps)?;
         let mut come = 0;
         self.cache.fill(layer.digest, |sink| {
@@ -99,8 +114,9 @@ impl Registries {
                 sink(piece)
             })
         })?;
-        // The manifest comes last: where it is, the rest is.
         self.cache.keep(digest, &fetched.bytes)?;
+        // The name comes last: where it is, the rest is.
+        self.cache.note_name(&artifact)?;
         let bytes = self.cache.read(layer.digest, layer.size);
         let bytes = bytes.ok_or_else(|| {
             let file = self.cache.folder().join(layer.digest.hex());

@@ -139,6 +139,16 @@ impl Person {
         pushed["digest"].as_str().expect("a digest").to_owned()
     }
 
+    /// Signs what a name stands for now.
+    #[track_caller]
+    pub fn signs(&self, name: &str, key: &str) {
+        let digest = self.json(&["strategy", "pull", name])["digest"].clone();
+        let repository = name.rsplit_once(':').expect("a tag").0;
+        let artifact = format!("{repository}@{}", digest.as_str().expect("a digest"));
+        self.types(&["strategy", "sign", &artifact, "--key", key])
+            .succeeded();
+    }
+
     /// Makes a pair of keys, and trusts it for all that is in a registry's folder `team`.
     pub fn trusts_own_key(&self, host: &str) {
         self.types(&["strategy", "keygen", "own"]).succeeded();

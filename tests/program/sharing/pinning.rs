@@ -173,15 +173,76 @@ fn what_was_pulled_is_removed_on_request() {
     let (_registry, person, name, _) = pinned();
     person.types(&["strategy", "pull", &name]).succeeded();
     let kept = person.json(&["strategy", "prune"]);
-    assert_eq!((&kept["removed"], &kept["kept"]), (&json!(0), &json!(3)));
+    assert_eq!((&kept["removed"], &kept["kept"]), (&json!(0), &json!(4)));
     let removed = person.json(&["strategy", "prune", "--unused", "0"]);
     assert_eq!(
         (&removed["removed"], &removed["kept"]),
-        (&json!(3), &json!(0))
+        (&json!(4), &json!(0))
     );
     person.fails(
         &["strategy", "pull", "--offline", &name],
         &["not in the cache"],
     );
     person.types(&["strategy", "pull", &name]).succeeded();
+}
+
+#[test]
+fn what_could_not_run_is_not_noted_by_accident() {
+    let (registry, person, name, before) = pinned();
+    person.trusts_own_key(&registry.host());
+    person.signs(&name, "own.key");
+    person.types(&["strategy", "update"]).succeeded();
+    // Another content under the same version.
+    person.write("all.rhai", &format!("{}// Another.\n", script("1.0.0")));
+    let moved = person.json(&["strategy", "push", "all.rhai", &name, "--move-tag"]);
+    let now = moved["digest"].as_str().expect("a digest");
+    person.fails(
+        &["strategy", "update"],
+        &["could not run", "it is not signed", "--unsigned", now],
+    );
+    let lock = || fs::read_to_string(person.work().join("strategies.lock")).expect("a lock file");
+    assert!(lock().contains(&before), "{}", lock());
+    let taken = person
+        .types(&["strategy", "update", "--unsigned"])
+        .succeeded();
+    assert!(
+        taken
+            .stdout
+            .contains("another content under the same version"),
+        "{}",
+        taken.stdout
+    );
+    assert!(lock().contains(now), "{}", lock());
+    person.types(&["strategy", "remove", &name]).succeeded();
+    assert!(!lock().contains(now), "{}", lock());
+    person.fails(&["strategy", "remove", &name], &["no entry"]);
+    person.fails(&["strategy", "add", &name], &["could not run"]);
+}
+
+#[test]
+fn a_name_without_its_prefix_is_told_from_a_file() {
+    let (_registry, person, name, digest) = pinned();
+    let source = format!("expected `oci:{name}`");
+    person.fails(&["strategy", "inspect", &name], &[&source]);
+    person.fails(&["run", "--strategy", &name], &[&source]);
+    person.fails(&["strategy", "push", &name, &name], &["FILE", "PATH.wasm"]);
+    person.fails(
+        &["strategy", "pull", &format!("oci://{name}")],
+        &["no address"],
+    );
+    person.fails(
+        &["strategy", "pull", &name, "--plain-http", "http://10.0.0.7"],
+        &["--plain-http", "`http://10.0.0.7`"],
+    );
+    let artifact = format!("{}@{digest}", name.replace(":1", ""));
+    for command in ["check", "test", "bench"] {
+        let told = person
+            .types(&["strategy", command, &format!("oci:{name}")])
+            .succeeded();
+        let words = format!("{name}@{digest}: NOT TRUSTED");
+        assert!(told.stderr.contains(&words), "{command}: {}", told.stderr);
+    }
+    person
+        .types(&["strategy", "inspect", &format!("oci:{artifact}")])
+        .succeeded();
 }

@@ -39,10 +39,20 @@ fn pushed_from_one_cache_pulled_in_another_and_run_by_the_lock_also_offline() {
     assert_eq!(colleague.runs(&source, "two", &[]), ledger);
     assert_eq!(colleague.runs(&source, "three", &["--offline"]), ledger);
     let stranger = Person::new();
+    let pinned = format!("{name}@{digest}");
+    stranger.fails(
+        &["strategy", "pull", "--offline", &pinned],
+        &["not in the cache", "--offline"],
+    );
+    let elsewhere = format!("localhost:1/team/margin@{digest}");
+    colleague.fails(
+        &["strategy", "pull", "--offline", &elsewhere],
+        &["not in the cache"],
+    );
     stranger.fails(&["strategy", "pull", &name], &["cannot be reached"]);
     stranger.fails(
         &["strategy", "pull", "--offline", &name],
-        &["not in the cache", "--offline"],
+        &["no entry of strategies.lock", "strategy add"],
     );
 
     let first: Value = serde_json::from_str(ledger.lines().next().expect("a row")).expect("JSON");
@@ -246,9 +256,7 @@ fn with_tls_and_credentials_as_docker_has_them() {
     let digest = author.pushes("all.rhai", &name);
     let key = author.types(&["strategy", "keygen", "own"]);
     key.succeeded();
-    author
-        .types(&["strategy", "sign", &name, "--key", "own.key"])
-        .succeeded();
+    author.signs(&name, "own.key");
 
     // A helper, as desktops have them.
     let colleague = knowing();

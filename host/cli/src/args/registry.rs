@@ -49,7 +49,8 @@ pub struct PullArguments {
     /// HOST/REPOSITORY:TAG, or with @DIGEST.
     #[arg(value_name = "REF")]
     pub reference: String,
-    /// The file to write, which must not be there; without it the strategy goes to the cache alone.
+    /// The file to write, NAME.wasm or NAME.rhai, which must not be there; without it the strategy goes to
+    /// the cache alone.
     #[arg(long = "to", value_name = "FILE")]
     pub to: Option<PathBuf>,
     #[command(flatten)]
@@ -64,6 +65,9 @@ pub struct AddArguments {
     /// HOST/REPOSITORY:TAG.
     #[arg(value_name = "REF")]
     pub reference: String,
+    /// Notes it although the trust policy names keys for it and none of them has signed it.
+    #[arg(long)]
+    pub unsigned: bool,
     #[command(flatten)]
     pub registry: RegistryArguments,
     /// Print one JSON object.
@@ -79,11 +83,21 @@ pub struct UpdateArguments {
     /// Takes an older version than the lock file has.
     #[arg(long)]
     pub allow_downgrade: bool,
+    /// Takes what the trust policy names keys for and none of them has signed.
+    #[arg(long)]
+    pub unsigned: bool,
     #[command(flatten)]
     pub registry: RegistryArguments,
     /// Print one JSON object a strategy.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveArguments {
+    /// HOST/REPOSITORY:TAG.
+    #[arg(value_name = "REF", required = true)]
+    pub references: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +112,7 @@ pub struct KeygenArguments {
 
 #[derive(Debug, Args)]
 pub struct SignArguments {
-    /// HOST/REPOSITORY:TAG, or with @DIGEST, so that what is signed is what was reviewed.
+    /// HOST/REPOSITORY@DIGEST, as `push` prints it: what is signed is what was reviewed.
     #[arg(value_name = "REF")]
     pub reference: String,
     /// The encrypted private key; COSIGN_PASSWORD opens it, or the password that is asked for.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::registry::{
     AddArguments, KeygenArguments, PruneArguments, PullArguments, PushArguments, RegistryArguments,
-    SignArguments, SignatureArguments, UpdateArguments,
+    RemoveArguments, SignArguments, SignatureArguments, UpdateArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +29,8 @@ pub enum StrategyCommand {
     Add(AddArguments),
     /// Take what the names in strategies.lock stand for by now.
     Update(UpdateArguments),
+    /// Remove names from strategies.lock.
+    Remove(RemoveArguments),
     /// Make a pair of keys to sign with.
     Keygen(KeygenArguments),
     /// Sign a strategy of a registry.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::ReplayArguments;
 use crate::commands::strategy::conditions;
 use crate::failure::Mistake;
-use crate::sharing::for_review;
+use crate::sharing::told_for_review;
 use crate::{report, watch};
 
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let (mut runtime, mut request) = conditions(&arguments.conditions, Vec::new())?;
     let mut sources = Vec::new();
     for strategy in &arguments.strategies {
-        let (source, _) = for_review(strategy, &arguments.registry, &mut runtime)?;
+        let source = told_for_review(strategy, &arguments.registry, &mut runtime)?;
         request.strategies.push(Requested::named(&source));
         sources.push(source);
     }

@@ -62,9 +62,7 @@ fn with_a_cache() -> (Registry, Person, String) {
     person.write("x.rhai", &script("1.0.0"));
     person.pushes("x.rhai", &name);
     person.trusts_own_key(&registry.host());
-    person
-        .types(&["strategy", "sign", &name, "--key", "own.key"])
-        .succeeded();
+    person.signs(&name, "own.key");
     person.types(&["strategy", "add", &name]).succeeded();
     fs::remove_file(person.work().join("x.rhai")).expect("removed");
     (registry, person, name)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::{CheckArguments, InspectArguments};
 use crate::commands::strategy::conditions;
 use crate::report;
-use crate::sharing::{Reviewed, for_review};
+use crate::sharing::{Reviewed, for_review, told_for_review};
 
 pub fn inspect(arguments: &InspectArguments) -> anyhow::Result<ExitCode> {
     let mut runtime = Runtime::new(Limits::default())?;
@@ -60,7 +60,7 @@ struct Checked {
 
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let (mut runtime, mut request) = conditions(&arguments.conditions, Vec::new())?;
-    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let source = told_for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
     request.strategies.push(Requested::named(&source));
     let inspection = sc_strategy::inspect(&source, &runtime)?;
     let set = StrategySet::load(&request, &runtime)?;

@@ -1,14 +1,15 @@
-//! `sc-host strategy add`, `update` and `prune`: what names of registries stand for, and the cache.
+//! `sc-host strategy add`, `update`, `remove` and `prune`: what names of registries stand for, and the cache.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sc_registry::{Cache, Digest, Entry, Error, Pulled, Reference};
+use sc_registry::{Cache, Digest, Entry, Error, Lock, Pulled, Reference};
 use sc_strategy::{Limits, Runtime};
 use semver::Version;
 use serde::Serialize;
 
-use crate::args::{AddArguments, PruneArguments, UpdateArguments};
+use crate::args::{AddArguments, PruneArguments, RemoveArguments, UpdateArguments};
 use crate::failure::Mistake;
 use crate::report;
 use crate::sharing::{self, Sharing, Signed, typed_reference};
@@ -46,6 +47,9 @@ pub fn add(arguments: &AddArguments) -> anyhow::Result<ExitCode> {
     let before = sharing.lock.get(&reference).map(Locked::of);
     let pulled = sharing.pull(&reference)?;
     let change = change(&sharing, &mut runtime, reference, before, &pulled)?;
+    if !arguments.unsigned {
+        check_signature(&sharing, &change)?;
+    }
     sharing.lock.set(&[entry(&change)])?;
     told(&sharing, &change, arguments.json)?;
     Ok(ExitCode::SUCCESS)
@@ -81,6 +85,9 @@ pub fn update(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
         let change = change(&sharing, &mut runtime, old.r#ref, before, &pulled)?;
         if !arguments.allow_downgrade {
             check_version(&sharing, &change)?;
+        }
+        if !arguments.unsigned {
+            check_signature(&sharing, &change)?;
         }
         changes.push(change);
     }
@@ -144,6 +151,40 @@ fn check_version(sharing: &Sharing, change: &Change) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses what could not run: the policy names keys for it, and none of them has signed it.
+fn check_signature(sharing: &Sharing, change: &Change) -> anyhow::Result<()> {
+    let has_changed = change.before.as_ref() != Some(&change.now);
+    if !has_changed || change.signature.trusted || !sharing.policy.covers(change.r#ref.repository())
+    {
+        return Ok(());
+    }
+    let reason = change.signature.reason.as_deref().unwrap_or_default();
+    Err(Mistake::error(
+        format!(
+            "`{}` could not run: {reason}",
+            change.r#ref.pinned(change.now.digest)
+        ),
+        "whom the trust policy names for it signs it first; `--unsigned` notes it all the same",
+    ))
+}
+
+/// What is worth a look about a change, beside versions and digests.
+fn remark(change: &Change) -> Option<&'static str> {
+    let before = change.before.as_ref()?;
+    let are_versions = [&before.version, &change.now.version]
+        .iter()
+        .all(|version| Version::parse(version).is_ok());
+    if before.digest == change.now.digest {
+        None
+    } else if !are_versions {
+        Some("nobody can tell which is newer: they have no versions such as 1.2.3")
+    } else if before.version == change.now.version {
+        Some("another content under the same version")
+    } else {
+        None
+    }
+}
+
 fn entry(change: &Change) -> Entry {
     Entry {
         r#ref: change.r#ref.clone(),
@@ -166,12 +207,24 @@ fn told(sharing: &Sharing, change: &Change, json: bool) -> anyhow::Result<()> {
         ),
         None => format!("    now        {}", line(&change.now)),
     };
+    let remark = remark(change).map(|remark| format!("    remark     {remark}\n"));
     report::text(&format!(
-        "{} in {}\n{lines}\n    signature  {}\n",
+        "{} in {}\n{lines}\n{}    signature  {}\n",
         change.r#ref,
         sharing.lock.path().display(),
+        remark.unwrap_or_default(),
         change.signature
     ))
+}
+
+pub fn remove(arguments: &RemoveArguments) -> anyhow::Result<ExitCode> {
+    let references = arguments
+        .references
+        .iter()
+        .map(|text| typed_reference(text));
+    let references: Vec<Reference> = references.collect::<Result<_, _>>()?;
+    Lock::read(Path::new(""))?.remove(&references)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub fn prune(arguments: &PruneArguments) -> anyhow::Result<ExitCode> {

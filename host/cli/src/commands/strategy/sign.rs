@@ -50,8 +50,9 @@ pub fn keygen(arguments: &KeygenArguments) -> anyhow::Result<ExitCode> {
         report::json_line(&made)?;
     } else {
         report::text(&format!(
-            "private key  {}: keep it to yourself\npublic key   {}: give it to whoever is to trust you\n",
-            made.private, made.public
+            "private key  {}: keep it to yourself\npublic key   {}: give it to whoever is to trust you\n\
+             its digest   {}\n",
+            made.private, made.public, made.key
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -120,18 +121,32 @@ struct SignedOut {
     r#ref: Reference,
     digest: Digest,
     key: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
 }
 
 pub fn sign(arguments: &SignArguments) -> anyhow::Result<ExitCode> {
     let reference = typed_reference(&arguments.reference)?;
     let sharing = Sharing::here(&arguments.registry, &Limits::default())?;
-    let digest = sharing.digest(&reference)?;
+    let now = sharing.registries.resolve(&reference)?;
+    let Some(digest) = reference.digest() else {
+        return Err(Mistake::error(
+            format!(
+                "`{reference}` has no digest; expected REF@sha256:…, so that nothing else is signed"
+            ),
+            format!(
+                "`push` printed it; the tag names {} now",
+                reference.repository().at(now)
+            ),
+        ));
+    };
     let key = PrivateKey::read::<anyhow::Error>(&arguments.key, password)?;
     sharing.registries.sign(&reference, digest, &key)?;
     let signed = SignedOut {
         r#ref: reference.pinned(digest),
         digest,
         key: key.public().id(),
+        file: None,
     };
     if arguments.json {
         report::json_line(&signed)?;
@@ -179,9 +194,13 @@ pub fn verify(arguments: &SignatureArguments) -> anyhow::Result<ExitCode> {
             r#ref: pinned,
             digest,
             key,
+            file: Some(file),
         })?;
     } else {
-        report::text(&format!("{pinned} is signed by {}\n", file.display()))?;
+        report::text(&format!(
+            "{pinned} is signed by {}, key {key}\n",
+            file.display()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

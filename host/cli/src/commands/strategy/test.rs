@@ -14,7 +14,7 @@ use crate::args::{BenchArguments, TestArguments};
 use crate::commands::strategy::conditions;
 use crate::failure::Mistake;
 use crate::report;
-use crate::sharing::for_review;
+use crate::sharing::told_for_review;
 
 /// Golden cases are looked for here when nothing is said.
 const CASES: &str = "cases";
@@ -31,7 +31,7 @@ pub fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
         return bless(arguments, folder);
     }
     let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let source = told_for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
     let (set, roles) = trial::load(&source, &request, &runtime)?;
     let mut print = |trial: &Trial| {
         if !arguments.json {
@@ -128,7 +128,7 @@ fn cut(text: &str) -> String {
 
 pub fn bench(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let source = told_for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
     let (set, roles) = trial::load(&source, &request, &runtime)?;
     let roles: Vec<Role> = roles;
     if !arguments.json {
@@ -163,7 +163,7 @@ pub fn bench(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
 /// Writes the small awkward inputs with the strategy's present answers as golden cases.
 fn bless(arguments: &TestArguments, folder: &Path) -> anyhow::Result<ExitCode> {
     let (mut runtime, request) = conditions(&arguments.conditions, Vec::new())?;
-    let (source, _) = for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
+    let source = told_for_review(&arguments.strategy, &arguments.registry, &mut runtime)?;
     let (set, roles) = trial::load(&source, &request, &runtime)?;
     let cannot = |path: &Path| format!("cannot write `{}`", path.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;

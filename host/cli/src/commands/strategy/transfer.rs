@@ -1,14 +1,17 @@
 //! `sc-host strategy push` and `pull`: to a registry and back.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use sc_registry::{About, Digest, Error, Kind, Reference, pack};
 use sc_strategy::{Inspection, Limits, Runtime};
+use semver::Version;
 use serde::Serialize;
 
 use crate::args::{PullArguments, PushArguments};
 use crate::failure::Mistake;
 use crate::sharing::{Sharing, Signed, typed_reference};
+use crate::terminal::say;
 use crate::{new_file, report};
 
 #[derive(Serialize)]
@@ -18,6 +21,15 @@ struct Pushed {
 }
 
 pub fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
+    if typed_reference(&arguments.file).is_ok() && !Path::new(&arguments.file).exists() {
+        return Err(Mistake::error(
+            format!(
+                "FILE is `{}`; expected PATH.wasm or PATH.rhai, and REF after it",
+                arguments.file
+            ),
+            "`sc-host strategy pull REF --to FILE` makes a file of what a registry has",
+        ));
+    }
     let reference = typed_reference(&arguments.reference)?;
     if reference.digest().is_some() {
         return Err(Mistake::error(
@@ -41,6 +53,12 @@ pub fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
             ));
         }
     };
+    if Version::parse(&inspection.version).is_err() {
+        say(&format!(
+            "`{}` has the version `{}`: only with one such as 1.2.3 can an update tell newer from older",
+            arguments.file, inspection.version
+        ));
+    }
     let bytes = std::fs::read(&arguments.file)?;
     if inspection.digest.as_deref() != Some(Digest::of(&bytes).to_string().as_str()) {
         return Err(Mistake::error(
