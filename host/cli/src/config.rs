@@ -255,7 +255,11 @@ impl Configuration {
                     .or_else(|| around.trust.map(|trust| beside(file.as_deref(), &trust))),
                 ..arguments.registry.clone()
             },
-            allow_unsigned: [around.allow_unsigned, arguments.allow_unsigned.clone()].concat(),
+            allow_unsigned: match &arguments.registry.trust {
+                // Whoever types whom to trust does not mean what a file adds to it.
+                Some(_) => arguments.allow_unsigned.clone(),
+                None => [around.allow_unsigned, arguments.allow_unsigned.clone()].concat(),
+            },
             folder: folder_of(arguments.config.as_deref()),
         })
     }

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use sc_registry::{
-    Cache, Caps, Digest, Entry, Error, Lock, Policy, Pulled, Reference, Registries, Standing,
-    Trust, is_host,
+    Access, Cache, Caps, Digest, Entry, Error, Lock, Policy, Pulled, Redirect, Reference,
+    Registries, Standing, Trust, is_host,
 };
 use sc_run::ledger::Admission;
 use sc_strategy::{Limits, Runtime, StrategyRequest, StrategySet, Supplied};
@@ -55,19 +55,22 @@ impl Sharing {
                 ));
             }
         }
-        let mut access = policy.access().clone();
+        let mut access = Access {
+            redirects: policy.redirects().to_vec(),
+            ..Access::default()
+        };
         access.plain_http.extend(
             arguments
                 .plain_http
                 .iter()
                 .map(|host| host.to_ascii_lowercase()),
         );
-        access.redirects.extend(
-            arguments
-                .allow_redirect
-                .iter()
-                .map(|host| host.to_ascii_lowercase()),
-        );
+        access
+            .redirects
+            .extend(arguments.allow_redirect.iter().map(|host| Redirect {
+                from: None,
+                to: host.to_ascii_lowercase(),
+            }));
         access.certificates = env::var_os(CERTIFICATES)
             .filter(|file: &OsString| !file.is_empty())
             .map(PathBuf::from);
@@ -149,6 +152,16 @@ impl Sharing {
             .registries
             .signatures(&pulled.reference, pulled.digest, is_good)?;
         Ok(judge(&signatures))
+    }
+
+    /// The same to be told, where it is no reason to stop: why the signatures cannot be looked at, too.
+    pub fn signature(&self, pulled: &Pulled) -> Signed {
+        Signed::from(
+            self.standing(pulled)
+                .unwrap_or_else(|error| Standing::NotSigned {
+                    reason: format!("its signatures cannot be had: {error}"),
+                }),
+        )
     }
 
     /// On whose word a strategy may run; `allowed` are the references that need no signature.
@@ -242,7 +255,7 @@ pub fn for_review(
     let pulled = sharing.pull(&reference)?;
     let reviewed = Reviewed {
         artifact: pulled.reference.clone(),
-        signature: Signed::from(sharing.standing(&pulled)?),
+        signature: sharing.signature(&pulled),
     };
     Ok((supply(runtime, &pulled), Some(reviewed)))
 }

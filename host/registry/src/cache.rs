@@ -86,28 +86,12 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Keeps content, which `write` brings piece by piece and checks.
-    ///
-    /// # Errors
-    /// Those of `write`, and when the cache cannot be written.
-    pub(crate) fn fill(
-        &self,
-        digest: Digest,
-        write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let (folder, file) = (self.folder.join(CONTENT), self.content(digest));
-        let mut new = unfinished(&folder)?;
-        let path = new.path().to_owned();
-        write(&mut |piece| new.write_all(piece).map_err(Error::io("write", &path)))?;
-        finish(new, &file)
-    }
-
-    /// Keeps small content.
+    /// Keeps content of that digest.
     ///
     /// # Errors
     /// When the cache cannot be written.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        self.fill(digest, |sink| sink(bytes))
+        self.put(CONTENT, &self.content(digest), bytes)
     }
 
     /// Whether an artifact has come from the registry that its name says.
@@ -162,6 +146,10 @@ impl Cache {
     pub fn prune(&self, unused: Duration) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         for folder in [CONTENT, NAMES, SIGNATURES].map(|name| self.folder.join(name)) {
+            // What is no folder of the cache's own is left alone, wherever it leads.
+            if fs::symlink_metadata(&folder).is_ok_and(|found| !found.is_dir()) {
+                continue;
+            }
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -173,11 +161,17 @@ impl Cache {
                 let Ok(metadata) = fs::symlink_metadata(&path) else {
                     continue;
                 };
+                let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                    continue;
+                };
+                let in_the_making = name.starts_with(UNFINISHED);
+                let stem = name.strip_suffix(".json").unwrap_or(name);
+                let is_hex = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if metadata.is_dir() || !(in_the_making || is_hex) {
+                    continue;
+                }
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 let age = used.elapsed().unwrap_or_default();
-                let in_the_making = path
-                    .file_name()
-                    .is_some_and(|name| name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()));
                 let goes = match in_the_making {
                     true => age >= ABANDONED_AFTER,
                     false => age >= unused,
@@ -287,19 +281,6 @@ mod tests {
         let other = Digest::of(b"another");
         fs::rename(cache.content(digest), cache.content(other)).unwrap();
         assert_eq!(cache.read(other, LIMIT), None);
-    }
-
-    #[test]
-    fn what_fails_leaves_nothing() {
-        let (_folder, cache) = cache();
-        let digest = Digest::of(b"x");
-        let failed = cache.fill(digest, |sink| {
-            sink(b"some")?;
-            Err(Error::answer("x", "broken"))
-        });
-        assert!(failed.is_err());
-        let left = fs::read_dir(cache.folder.join(CONTENT)).unwrap().count();
-        assert_eq!(left, 0);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::reference::{NoReference, Reference};
 /// Most characters of a stranger's words in a message.
 const MOST_SHOWN: usize = 200;
 
+/// Most characters of what is wrong with a file.
+const MOST_REASON: usize = 600;
+
 /// A failure of this crate. Whatever a registry wrote stands in messages on one line, cut to a bearable
 /// length.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +105,14 @@ pub enum Error {
         host: Option<String>,
         /// What was asked for.
         what: String,
+    },
+    /// Nobody whom this machine trusts says that the registry is who it says.
+    #[error("{host} shows no certificate that is trusted: {reason}")]
+    Certificate {
+        /// The registry.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The registry speaks plain HTTP, or points to where it is spoken.
     #[error("{host} speaks no TLS: {reason}")]
@@ -307,10 +318,13 @@ impl Error {
             Error::Redirect { host: None, .. } => {
                 "nothing is fetched without encryption that was asked for with it".into()
             }
-            Error::NoTls { host, .. } => format!(
-                "for a private network of your own say so: `--plain-http {host}`; a certificate of your \
-                 own authority goes to the file that SSL_CERT_FILE names"
-            ),
+            Error::Certificate { .. } => {
+                "somebody may stand between; an authority of your own goes to the file that SSL_CERT_FILE names"
+                    .into()
+            }
+            Error::NoTls { host, .. } => {
+                format!("for a private network of your own say so: `--plain-http {host}`")
+            }
             Error::Digest { .. } | Error::Size { .. } => {
                 "what came is thrown away: somebody has changed it, or the registry is damaged".into()
             }
@@ -389,14 +403,14 @@ impl Error {
     pub(crate) fn settings(path: &Path, reason: impl ToString) -> Error {
         Error::Settings {
             path: path.to_owned(),
-            reason: reason.to_string(),
+            reason: printable(&reason.to_string(), MOST_REASON),
         }
     }
 
     pub(crate) fn key(path: &Path, reason: impl ToString) -> Error {
         Error::Key {
             path: path.to_owned(),
-            reason: reason.to_string(),
+            reason: printable(&reason.to_string(), MOST_REASON),
         }
     }
 }

@@ -184,8 +184,8 @@ enum Opening {
 }
 
 fn encrypted(text: &str) -> Result<Encrypted, String> {
-    let (label, json) =
-        pem::decode_vec(text.as_bytes()).map_err(|error| format!("it is no PEM file: {error}"))?;
+    let (label, json) = pem::decode_vec(text.trim().as_bytes())
+        .map_err(|error| format!("it is no PEM file: {error}"))?;
     if !LABELS.contains(&label) {
         return Err(format!("it holds a {label}; expected an {}", LABELS[0]));
     }

@@ -23,7 +23,7 @@ mod signature;
 
 pub use artifact::{About, Caps, Kind, Packed, pack};
 pub use cache::{Cache, Pruned};
-pub use client::Access;
+pub use client::{Access, Redirect};
 pub use digest::{Digest, NoDigest};
 pub use error::Error;
 pub use keys::{NewPair, PrivateKey, PublicKey};

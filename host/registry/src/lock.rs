@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use sc_core::text::is_unseen;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -145,7 +146,9 @@ impl Lock {
         let mut file = new_file(&folder).map_err(Error::io("write to", &folder))?;
         file.write_all(format!("{HEADER}{text}").as_bytes())
             .map_err(Error::io("write", &self.path))?;
-        file.persist(&self.path)
+        // Where the file is a link, what it leads to is changed.
+        let place = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        file.persist(place)
             .map_err(|error| Error::io("write", &self.path)(error.error))?;
         self.entries = contents.strategies;
         Ok(())
@@ -177,9 +180,14 @@ fn locked(folder: &Path) -> io::Result<Option<fs::File>> {
 }
 
 fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
+    // A link to nothing is no file that is not there yet.
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() =>
+        {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     if !metadata.is_file() || metadata.len() > MOST_LOCK {
@@ -200,6 +208,10 @@ fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
         if *name != name.unpinned() || name.digest().is_some() {
             let reason =
                 format!("`ref` is `{name}`; expected a name with a tag and without a digest");
+            return Err(Error::settings(path, reason));
+        }
+        if entry.version.len() > 64 || entry.version.chars().any(is_unseen) {
+            let reason = format!("`version` of `{name}` is none that can be shown");
             return Err(Error::settings(path, reason));
         }
         if contents.strategies[..at]

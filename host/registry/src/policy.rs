@@ -4,10 +4,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::client::Access;
+use crate::client::Redirect;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::keys::PublicKey;
@@ -16,6 +17,9 @@ use crate::signature::{Flaw, Signature};
 
 /// The name of the file where nothing else is said.
 pub const TRUST_FILE: &str = "trust.toml";
+/// Most keys of a rule, and most names of all rules.
+const MOST_KEYS: usize = 64;
+const MOST_NAMES: usize = 1000;
 /// Most bytes of the file.
 const MOST_TRUST: u64 = 1 << 20;
 
@@ -40,9 +44,6 @@ struct RuleEntry {
 #[serde(deny_unknown_fields)]
 struct RegistryEntry {
     host: String,
-    #[serde(default)]
-    plain_http: bool,
-    #[serde(default)]
     redirects: Vec<String>,
 }
 
@@ -50,7 +51,7 @@ struct RegistryEntry {
 #[derive(Clone, Debug)]
 struct Rule {
     name: Pattern,
-    keys: Vec<(PathBuf, PublicKey)>,
+    keys: Arc<[(PathBuf, PublicKey)]>,
     /// What the signature is for, where it is another name: that of the original of a mirror.
     signed_as: Option<Pattern>,
 }
@@ -114,7 +115,7 @@ pub struct Policy {
     /// The file; none where there is none.
     path: Option<PathBuf>,
     rules: Vec<Rule>,
-    access: Access,
+    redirects: Vec<Redirect>,
 }
 
 /// On whose word a strategy runs.
@@ -191,14 +192,12 @@ impl Policy {
                     format!("`{host}` is no host; expected such as `ghcr.io` or `localhost:5000`");
                 return Err(Error::settings(path, reason));
             }
-            let redirects = entry.redirects.iter().map(|host| host.to_ascii_lowercase());
-            policy.access.redirects.extend(redirects);
-            if entry.plain_http {
-                policy
-                    .access
-                    .plain_http
-                    .push(entry.host.to_ascii_lowercase());
-            }
+            policy
+                .redirects
+                .extend(entry.redirects.iter().map(|to| Redirect {
+                    from: Some(entry.host.to_ascii_lowercase()),
+                    to: to.to_ascii_lowercase(),
+                }));
         }
         Ok(policy)
     }
@@ -216,6 +215,17 @@ impl Policy {
     }
 
     fn add(&mut self, path: &Path, folder: &Path, entry: RuleEntry) -> Result<(), Error> {
+        let too_many = |what: &str, n: usize, most: usize| {
+            let reason =
+                format!("a rule of `strategies` has {n} `{what}`; expected at most {most}");
+            Error::settings(path, reason)
+        };
+        if entry.keys.len() > MOST_KEYS {
+            return Err(too_many("keys", entry.keys.len(), MOST_KEYS));
+        }
+        if self.rules.len() + entry.names.len() > MOST_NAMES {
+            return Err(too_many("names", entry.names.len(), MOST_NAMES));
+        }
         let mut keys = Vec::new();
         for file in entry.keys {
             let file = folder.join(file);
@@ -238,6 +248,12 @@ impl Policy {
             })
         });
         let signed_as = signed_as.transpose()?;
+        if matches!(signed_as, Some(Pattern::One(_))) && entry.names.len() > 1 {
+            let reason =
+                "`signed_as` is one name, and `names` are several; expected a rule for each";
+            return Err(Error::settings(path, reason));
+        }
+        let keys: Arc<[_]> = keys.into();
         for name in entry.names {
             let Some(pattern) = Pattern::read(&name) else {
                 let reason = format!(
@@ -260,7 +276,7 @@ impl Policy {
             }
             self.rules.push(Rule {
                 name: pattern,
-                keys: keys.clone(),
+                keys: Arc::clone(&keys),
                 signed_as: signed_as.clone(),
             });
         }
@@ -278,9 +294,9 @@ impl Policy {
         self.rules.iter().any(|rule| rule.name.matches(&name))
     }
 
-    /// What the policy lets registries do.
-    pub fn access(&self) -> &Access {
-        &self.access
+    /// Where the policy lets registries point to.
+    pub fn redirects(&self) -> &[Redirect] {
+        &self.redirects
     }
 
     /// What the signatures of an artifact come to. Of the rules that match its name, the most precise
@@ -392,7 +408,7 @@ mod tests {
     fn a_mirror_has_the_signatures_of_its_original() {
         let rule = |name: &str, signed_as: Option<&str>| Rule {
             name: Pattern::read(name).expect("a pattern"),
-            keys: Vec::new(),
+            keys: Arc::new([]),
             signed_as: signed_as.and_then(Pattern::read),
         };
         let below = rule("mirror.example/team/*", Some("ghcr.io/team/*"));

@@ -102,26 +102,22 @@ impl Registries {
         let client = self.client(&reference)?;
         let fetched = client.manifest(digest)?;
         if let Some(found) = self.cached(&reference, digest)? {
-            self.cache.note_name(&artifact)?;
+            remark(self.cache.note_name(&artifact));
             return Ok(found);
         }
         let Content { kind, layer } = fetched.content(&reference, &self.caps)?;
-        let mut come = 0;
-        self.cache.fill(layer.digest, |sink| {
-            client.blob(&layer, &mut |piece| {
-                come += piece.len() as u64;
-                progress(come, layer.size);
-                sink(piece)
-            })
+        let mut bytes = Vec::new();
+        client.blob(&layer, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            progress(bytes.len() as u64, layer.size);
         })?;
-        self.cache.keep(digest, &fetched.bytes)?;
         // The name comes last: where it is, the rest is.
-        self.cache.note_name(&artifact)?;
-        let bytes = self.cache.read(layer.digest, layer.size);
-        let bytes = bytes.ok_or_else(|| {
-            let file = self.cache.folder().join(layer.digest.hex());
-            Error::io("read", &file)(std::io::ErrorKind::NotFound.into())
-        })?;
+        let kept = self
+            .cache
+            .keep(layer.digest, &bytes)
+            .and_then(|()| self.cache.keep(digest, &fetched.bytes))
+            .and_then(|()| self.cache.note_name(&artifact));
+        remark(kept);
         Ok(Pulled {
             reference,
             digest,
@@ -178,7 +174,7 @@ impl Registries {
             (Ok(fetched), _) => {
                 let json = serde_json::to_vec(&fetched)
                     .map_err(|error| Error::answer(reference, error))?;
-                self.cache.keep_signatures(&artifact, &json)?;
+                remark(self.cache.keep_signatures(&artifact, &json));
                 Ok(fetched)
             }
             (Err(error), Some(kept)) if error.is_passing() => Ok(kept),
@@ -230,5 +226,12 @@ impl Registries {
             .borrow_mut()
             .insert(repository.clone(), Rc::clone(&client));
         Ok(client)
+    }
+}
+
+/// What has come is used, also where it cannot be kept.
+fn remark(kept: Result<(), Error>) {
+    if let Err(error) = kept {
+        tracing::warn!("the cache keeps nothing of it: {error}");
     }
 }

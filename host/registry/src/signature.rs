@@ -2,6 +2,8 @@
 //! lies, under a tag made of its digest, a manifest whose layers are what was signed, each with its signature as
 //! an annotation.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use crate::client::Client;
 use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::keys::{PrivateKey, PublicKey};
-use crate::manifest::{Blob, Manifest};
+use crate::manifest::{Blob, Descriptor, Manifest};
 use crate::reference::{Reference, Repository};
 
 const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -20,6 +22,10 @@ const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const CLAIM_TYPE: &str = "cosign container image signature";
 /// Most signatures of an artifact that are looked at.
 const MOST_SIGNATURES: usize = 32;
+/// How long others take from reading the tag of signatures to writing it.
+const OTHERS_WRITE_WITHIN: Duration = Duration::from_millis(300);
+/// How often a signature is written, while others write theirs.
+const MOST_TRIES: usize = 8;
 /// Most bytes of what one of them signs.
 const MOST_PAYLOAD: u64 = 16 << 10;
 /// Most bytes that all of them take in the cache.
@@ -172,43 +178,108 @@ fn manifest(
         })
 }
 
+/// The signatures that a manifest lists. One that is not what its descriptor says is left out, so that it
+/// cannot hide the others.
 fn signatures(client: &Client, manifest: &Manifest) -> Result<Vec<Signature>, Error> {
     let layers = manifest.layers.iter();
     let signed = layers.filter(|layer| layer.media_type == PAYLOAD_TYPE);
     let mut found = Vec::new();
     for layer in signed.take(MOST_SIGNATURES) {
-        if let Some(signature) = layer.annotations.get(SIGNATURE) {
-            found.push(Signature {
-                payload: STANDARD.encode(client.small_blob(layer, MOST_PAYLOAD)?),
+        let Some(signature) = layer.annotations.get(SIGNATURE) else {
+            continue;
+        };
+        match client.small_blob(layer, MOST_PAYLOAD) {
+            Ok(payload) => found.push(Signature {
+                payload: STANDARD.encode(payload),
                 signature: signature.clone(),
-            });
+            }),
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => tracing::debug!("a signature is left out: {error}"),
         }
     }
     Ok(found)
 }
 
-/// Puts a signature beside those that an artifact has, unless it is there.
+/// Puts a signature beside those that an artifact has, unless it is there. Whoever signs at the same time writes
+/// the same tag, and registries do not tell them apart: so it is looked at again when they have written.
 pub(crate) fn attach(
     client: &Client,
     repository: &Repository,
     of: Digest,
     signature: &Signature,
 ) -> Result<(), Error> {
-    let old = manifest(client, repository, of)?;
-    if let Some(old) = &old
-        && signatures(client, old)?.contains(signature)
-    {
-        return Ok(());
+    let mut failed = None;
+    for _ in 0..MOST_TRIES {
+        match attach_once(client, repository, of, signature) {
+            Ok(true) => return Ok(()),
+            Ok(false) => failed = None,
+            // A registry may answer so while another signature is written.
+            Err(error) if error.is_passing() => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+        // Who has read the tag before this was written writes it soon.
+        let mut chance = [0];
+        // Without chance two would only meet more often.
+        let _ = getrandom::fill(&mut chance);
+        std::thread::sleep(OTHERS_WRITE_WITHIN + Duration::from_millis(u64::from(chance[0])));
     }
+    Err(failed.unwrap_or_else(|| {
+        Error::answer(
+            format!("{repository}:{}", tag(of)),
+            "others write the signatures at the same time: try again",
+        )
+    }))
+}
+
+/// Whether the signature is there; else it is put there.
+fn attach_once(
+    client: &Client,
+    repository: &Repository,
+    of: Digest,
+    signature: &Signature,
+) -> Result<bool, Error> {
+    let there = manifest(client, repository, of)?;
+    if let Some(there) = &there
+        && signatures(client, there)?.contains(signature)
+    {
+        return Ok(true);
+    }
+    let others = there.map(|there| there.layers).unwrap_or_default();
+    put(client, of, signature, others).map_err(|error| match error {
+        Put::Registry(error) => error,
+        Put::Form(reason) => Error::answer(repository, reason),
+    })?;
+    Ok(false)
+}
+
+/// Why a signature is not there.
+enum Put {
+    Registry(Error),
+    Form(String),
+}
+
+impl From<Error> for Put {
+    fn from(error: Error) -> Put {
+        Put::Registry(error)
+    }
+}
+
+/// Writes the manifest of an artifact's signatures, the new one before the others.
+fn put(
+    client: &Client,
+    of: Digest,
+    signature: &Signature,
+    others: Vec<Descriptor>,
+) -> Result<(), Put> {
     let bytes = STANDARD
         .decode(&signature.payload)
-        .map_err(|error| Error::answer(repository, error))?;
+        .map_err(|error| Put::Form(error.to_string()))?;
     let mut payload = Blob::of(PAYLOAD_TYPE, bytes);
     payload.descriptor = payload
         .descriptor
         .annotated(SIGNATURE, signature.signature.clone());
-    let mut layers = old.map(|old| old.layers).unwrap_or_default();
-    layers.push(payload.descriptor.clone());
+    let mut layers = vec![payload.descriptor.clone()];
+    layers.extend(others);
     // Readers of images expect a configuration that lists the layers.
     let listed: Vec<String> = layers
         .iter()
@@ -226,8 +297,9 @@ pub(crate) fn attach(
     client.put_blob(&payload)?;
     client.put_blob(&config)?;
     let manifest = Manifest::of(config.descriptor, layers);
-    let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::answer(repository, error))?;
-    client.put_manifest(&tag(of), &bytes).map(drop)
+    let bytes = serde_json::to_vec(&manifest).map_err(|error| Put::Form(error.to_string()))?;
+    client.put_manifest(&tag(of), &bytes)?;
+    Ok(())
 }
 
 #[cfg(test)]

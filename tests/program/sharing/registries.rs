@@ -123,3 +123,127 @@ fn tokens_are_asked_for_once_and_for_what_is_done() {
     person.types(&["strategy", "pull", &reference]).succeeded();
     assert_eq!(tokens.load(Ordering::SeqCst), 1);
 }
+
+/// Somebody whom a registry knows by a password.
+fn known_to(server: &Server) -> Person {
+    let person = Person::new();
+    let auth = STANDARD.encode("user:secret");
+    let docker = json!({"auths": {host(server): {"auth": auth}}}).to_string();
+    fs::create_dir(person.home().join(".docker")).expect("a folder");
+    fs::write(person.home().join(".docker/config.json"), docker).expect("written");
+    person
+}
+
+/// No request that reached a server had credentials.
+#[track_caller]
+fn was_told_nothing(server: &Server) {
+    let asked = server.asked();
+    assert!(!asked.is_empty());
+    for asked in asked {
+        assert_eq!(
+            asked.header("authorization"),
+            None,
+            "{} {}",
+            asked.method,
+            asked.path
+        );
+    }
+}
+
+#[test]
+fn where_a_registry_may_point_gets_no_credentials_whatever_it_demands() {
+    let thief = Server::start(|_| Reply::of("{\"token\": \"x\"}"));
+    let realm = format!("Bearer realm=\"{}/token\"", thief.endpoint());
+    let demanding = Server::start(move |asked| match asked.path.as_str() {
+        "/bearer" => Reply::status(401).with("WWW-Authenticate", &realm),
+        _ => Reply::status(401).with("WWW-Authenticate", "Basic realm=\"x\""),
+    });
+    for way in ["basic", "bearer"] {
+        let elsewhere = format!("{}/{way}", demanding.endpoint());
+        let server = shelf().serve(move |asked, reply| match is_blob(asked) {
+            true => Reply::status(307).with("Location", &elsewhere),
+            false => reply,
+        });
+        let person = known_to(&server);
+        let reference = format!("{}/team/x:1", host(&server));
+        let allowed = host(&demanding);
+        person.fails(
+            &["strategy", "pull", &reference, "--allow-redirect", &allowed],
+            &["401"],
+        );
+        was_told_nothing(&demanding);
+    }
+    assert!(thief.asked().is_empty());
+}
+
+#[test]
+fn an_upload_elsewhere_takes_no_credentials_along() {
+    let elsewhere = Server::start(|_| Reply::status(201));
+    let place = format!("{}/upload", elsewhere.endpoint());
+    let server = Server::start(move |asked| {
+        let is_known = asked.header("authorization").is_some();
+        match asked.method.as_str() {
+            _ if asked.path == "/v2/" => Reply::of("{}"),
+            _ if !is_known => Reply::status(401).with("WWW-Authenticate", "Basic realm=\"x\""),
+            "POST" => Reply::status(202).with("Location", &place),
+            "PUT" => Reply::status(201),
+            _ => Reply::status(404),
+        }
+    });
+    let person = known_to(&server);
+    person.write("x.rhai", &super::script("1.0.0"));
+    let reference = format!("{}/team/x:1", host(&server));
+    let allowed = host(&elsewhere);
+    person
+        .types(&[
+            "strategy",
+            "push",
+            "x.rhai",
+            &reference,
+            "--allow-redirect",
+            &allowed,
+        ])
+        .succeeded();
+    was_told_nothing(&elsewhere);
+}
+
+#[test]
+fn what_is_for_this_machine_passes_no_proxy() {
+    let proxy = Server::start(|_| Reply::status(502));
+    let server = shelf().serve(|_, reply| reply);
+    let reference = format!("{}/team/x:1", host(&server));
+    let person = Person::new();
+    let mut command = person.command(&["strategy", "pull", &reference]);
+    for name in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ] {
+        command.env(name, proxy.endpoint());
+    }
+    crate::support::outcome(command).succeeded();
+    assert!(proxy.asked().is_empty());
+}
+
+#[test]
+fn a_policy_allows_redirects_for_the_registry_that_it_names() {
+    let other = Server::start(|_| Reply::of(component()));
+    let elsewhere = format!("{}/x", other.endpoint());
+    let server = shelf().serve(move |asked, reply| match is_blob(asked) {
+        true => Reply::status(307).with("Location", &elsewhere),
+        false => reply,
+    });
+    let person = Person::new();
+    person.write(
+        "trust.toml",
+        &format!(
+            "[[registries]]\nhost = \"ghcr.io\"\nredirects = [\"{}\"]\n",
+            host(&other)
+        ),
+    );
+    let reference = format!("{}/team/x:1", host(&server));
+    person.fails(&["strategy", "pull", &reference], &["points to"]);
+    assert!(other.asked().is_empty());
+}

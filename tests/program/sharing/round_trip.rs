@@ -236,7 +236,10 @@ fn with_tls_and_credentials_as_docker_has_them() {
         person
     };
     let push = ["strategy", "push", "all.rhai", &name];
-    person().fails(&push, &["speaks no TLS", "certificate", "SSL_CERT_FILE"]);
+    person().fails(
+        &push,
+        &["shows no certificate that is trusted", "SSL_CERT_FILE"],
+    );
     let knowing = || person().with("SSL_CERT_FILE", &registry.authority());
     knowing().fails(&push, &["401", "without credentials", "docker login"]);
 

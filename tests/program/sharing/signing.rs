@@ -180,7 +180,7 @@ fn the_most_precise_rule_decides_alone() {
             "team.key",
         ),
         ("[[strategies]]\nname = [\"a.b/x\"]\n", "name"),
-        ("[[registries]]\nhost = \"a/b\"\n", "`a/b`"),
+        ("[[registries]]\nhost = \"a/b\"\nredirects = []\n", "`a/b`"),
     ] {
         person.write("trust.toml", text);
         person.fails(&["strategy", "verify", &name], &[words]);
@@ -246,5 +246,65 @@ fn keys_are_encrypted_and_private() {
     person.fails(
         &["strategy", "verify", &name, "--key", "own.pub"],
         &["it is not signed"],
+    );
+}
+
+#[test]
+fn many_who_sign_at_once_lose_no_signature() {
+    let (registry, person, name, digest) = pushed();
+    let artifact = format!("{}/team/all@{digest}", registry.host());
+    let keys = ["a", "b", "c", "d"];
+    for key in keys {
+        person.types(&["strategy", "keygen", key]).succeeded();
+    }
+    std::thread::scope(|scope| {
+        for key in keys {
+            let (person, artifact) = (&person, &artifact);
+            scope.spawn(move || {
+                let file = format!("{key}.key");
+                person
+                    .types(&["strategy", "sign", artifact, "--key", &file])
+                    .succeeded();
+            });
+        }
+    });
+    let looking = Person::new();
+    for key in keys {
+        let file = person.work().join(format!("{key}.pub"));
+        let file = file.display().to_string();
+        looking
+            .types(&["strategy", "verify", &name, "--key", &file])
+            .succeeded();
+    }
+}
+
+#[test]
+fn a_policy_of_any_size_costs_little() {
+    let (registry, person, name, _) = pushed();
+    person.types(&["strategy", "keygen", "k"]).succeeded();
+    let host = registry.host();
+    let many = |what: &str, n: usize| vec![format!("\"{what}\""); n].join(", ");
+    let keys = format!(
+        "names = [\"{host}/x\"]\nkeys = [{}]\n",
+        many("k.pub", 60_000)
+    );
+    let names: Vec<String> = (0..50_000).map(|i| format!("\"a.b/x{i}\"")).collect();
+    let names = format!("names = [{}]\nkeys = [\"k.pub\"]\n", names.join(", "));
+    for rule in [keys, names] {
+        person.write("trust.toml", &format!("[[strategies]]\n{rule}"));
+        person.fails(
+            &["strategy", "verify", &name],
+            &["trust.toml", "expected at most"],
+        );
+    }
+    person.write(
+        "trust.toml",
+        &format!("[[strategies]]\nnames = [\"a\\nhint: run this\"]\nkeys = [\"k.pub\"]\n"),
+    );
+    let outcome = person.types(&["strategy", "verify", &name]);
+    assert!(
+        !outcome.stderr.contains("\nhint: run this"),
+        "{}",
+        outcome.stderr
     );
 }

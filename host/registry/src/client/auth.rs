@@ -52,13 +52,13 @@ impl Demand {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Given {
     token: Option<String>,
     access_token: Option<String>,
 }
 
-/// The value of the header Authorization that meets a registry's demand. `registry` is the address that
-/// was asked, `scope` what is to be done there.
+/// The value of the header Authorization that meets a registry's demand. `registry` is the server
+/// that was asked, `scope` what is to be done there.
 ///
 /// # Errors
 /// When the authorization server refuses, is out of reach, or would be asked without encryption.
@@ -66,7 +66,7 @@ pub(super) fn authorization(
     http: &Http,
     demand: &Demand,
     credentials: Option<&Credentials>,
-    registry: &Uri,
+    registry: &Origin,
     scope: &str,
 ) -> Result<Option<String>, Error> {
     let (realm, service) = match (demand, credentials) {
@@ -77,20 +77,23 @@ pub(super) fn authorization(
         (Demand::Bearer { realm, service }, _) => (realm, service),
     };
     let what = format!("a token for {scope}");
+    let patience = http::patience(MOST_TOKEN);
     let address: Uri = realm
         .parse()
         .map_err(|_| Error::answer(&what, format!("its realm `{}` is no address", shown(realm))))?;
     // The server may be another host, but credentials are not sent to it in the clear.
     let is_encrypted = address.scheme_str() == Some("https");
     if !is_encrypted {
-        let registry_is_too = registry.scheme_str() == Some("https");
-        if registry_is_too || Origin::of(&address) != Origin::of(registry) {
+        let registry_is_too = registry.scheme() == "https";
+        if registry_is_too || Origin::of(&address) != *registry {
             return Err(Error::answer(
                 &what,
                 format!("its realm `{}` is not encrypted", shown(realm)),
             ));
         }
     }
+    // The credentials go to the server that the registry names for them, and no further.
+    let server = Origin::of(&address);
     let mut query = vec![("scope", scope)];
     query.extend(service.as_deref().map(|service| ("service", service)));
     let (address, body, header);
@@ -110,6 +113,8 @@ pub(super) fn authorization(
                 accept: None,
                 body: Some((FORM, body.as_bytes())),
                 authorization: None,
+                registry: &server,
+                patience,
             }
         }
         _ => {
@@ -126,10 +131,12 @@ pub(super) fn authorization(
                 accept: None,
                 body: None,
                 authorization: header.as_deref(),
+                registry: &server,
+                patience,
             }
         }
     };
-    let answer = http.ask(&ask)?;
+    let answer = http.ask(&ask)?.response;
     let status = answer.status().as_u16();
     if !answer.status().is_success() {
         let host = ask.address.host().unwrap_or_default().to_owned();
@@ -150,7 +157,7 @@ pub(super) fn authorization(
         });
     }
     let bytes = http::body(answer, &what, MOST_TOKEN)?;
-    let answer: Answer =
+    let answer: Given =
         serde_json::from_slice(&bytes).map_err(|error| Error::answer(&what, error))?;
     let token = answer.token.or(answer.access_token);
     let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));

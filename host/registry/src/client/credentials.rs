@@ -1,6 +1,6 @@
 //! Credentials, as `docker login` leaves them: in `config.json`, or with the helpers that it names.
 
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,6 +10,9 @@ use crate::error::{Error, shown};
 
 /// The name under which Docker keeps the credentials of its own hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// Most bytes of Docker's configuration.
+const MOST_CONFIG: u64 = 4 << 20;
 
 /// Who asks.
 pub(super) enum Credentials {
@@ -38,8 +41,14 @@ impl Credentials {
         let Some(path) = config_file() else {
             return Ok(None);
         };
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        let text = match fs::metadata(&path) {
+            Ok(found) if found.is_file() && found.len() <= MOST_CONFIG => {
+                fs::read(&path).map_err(Error::io("read", &path))?
+            }
+            Ok(_) => {
+                let reason = format!("expected a file of at most {MOST_CONFIG} bytes");
+                return Err(Error::settings(&path, reason));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
@@ -47,7 +56,7 @@ impl Credentials {
             "docker.io" => DOCKER_HUB,
             host => host,
         };
-        match get_credential_from_reader(io::BufReader::new(file), server) {
+        match get_credential_from_reader(text.as_slice(), server) {
             Ok(DockerCredential::UsernamePassword(user, password)) => {
                 // What some registries' own tools write for a token of an account without a name.
                 if user == "<token>" {
@@ -63,10 +72,19 @@ impl Credentials {
             {
                 Ok(None)
             }
-            Err(error) => Err(Error::Credentials {
-                host: host.to_owned(),
-                reason: format!("`{}`: {}", path.display(), shown(&error.to_string())),
-            }),
+            Err(error) => {
+                let reason = match &error {
+                    // What a helper has printed beside may be the secret.
+                    CredentialRetrievalError::HelperFailure { helper, stderr, .. } => {
+                        format!("the helper `{helper}` fails: {stderr}")
+                    }
+                    other => other.to_string(),
+                };
+                Err(Error::Credentials {
+                    host: host.to_owned(),
+                    reason: format!("`{}`: {}", path.display(), shown(&reason)),
+                })
+            }
         }
     }
 }

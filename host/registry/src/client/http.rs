@@ -14,18 +14,21 @@ use ureq::http::header::{
 };
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
 use super::Access;
-use crate::address::{Origin, authority, is_redirect, joined, keeps_encryption};
+use crate::address::{Origin, authority, is_loopback, is_redirect, joined, keeps_encryption};
 use crate::error::{Error, shown};
+use crate::reference::is_host;
 
 /// How long a connection may take, and how long nothing may come over it.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long one exchange may take, its body included.
-const MOST_TIME: Duration = Duration::from_secs(600);
+/// Bytes a second of the slowest line that is waited for.
+const SLOWEST: u64 = 32 << 10;
 /// Redirects that are followed for one file.
 const MOST_REDIRECTS: usize = 5;
+/// Most bytes of a file of certificates.
+const MOST_CERTIFICATES: u64 = 16 << 20;
 /// Most bytes of what a registry says about an error.
 const MOST_WORDS: u64 = 16 << 10;
 
@@ -40,6 +43,22 @@ pub(super) struct Ask<'a> {
     pub body: Option<(&'a str, &'a [u8])>,
     /// The value of the header Authorization, for the registry alone.
     pub authorization: Option<&'a str>,
+    /// The server that the authorization is for.
+    pub registry: &'a Origin,
+    /// How long it may take, the answer's body included.
+    pub patience: Duration,
+}
+
+/// How long an exchange may take whose answer has so many bytes at most: half a minute, and as long as a slow
+/// line needs.
+pub(super) fn patience(bytes: u64) -> Duration {
+    PATIENCE + Duration::from_secs(10 + bytes / SLOWEST)
+}
+
+/// An answer, and whether it is of the server that was asked, and of no other that it points to.
+pub(super) struct Answer {
+    pub response: Response<Body>,
+    pub is_of_registry: bool,
 }
 
 /// Connections to one registry, and to where it may point.
@@ -49,38 +68,44 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(access: &Access) -> Result<Http, Error> {
+    /// Connections to the registry at `host`.
+    pub(super) fn new(access: &Access, host: &str) -> Result<Http, Error> {
         let mut config = Agent::config_builder()
             .max_redirects(0)
             .http_status_as_error(false)
-            .timeout_global(Some(MOST_TIME))
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE))
             .user_agent(concat!("sc-host/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(host) {
+            // What is for this machine does not leave it.
+            config = config.proxy(None);
+        }
         if let Some(file) = &access.certificates {
             let roots = RootCerts::Specific(Arc::new(certificates(file)?));
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         Ok(Http {
             agent: config.build().into(),
-            redirects: access.redirects.clone(),
+            redirects: access.redirects_of(host),
         })
     }
 
     /// Asks, and asks again wherever the answer of a `GET` or `HEAD` may point.
-    pub(super) fn ask(&self, ask: &Ask<'_>) -> Result<Response<Body>, Error> {
-        let registry = Origin::of(&ask.address);
+    pub(super) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
         let mut place = ask.address.clone();
         let follows = ask.method == Method::GET || ask.method == Method::HEAD;
         for _ in 0..=MOST_REDIRECTS {
-            let at_registry = Origin::of(&place) == registry;
-            let answer = self.once(ask, &place, at_registry)?;
-            if !follows || !is_redirect(answer.status()) {
-                return Ok(answer);
+            let is_of_registry = Origin::of(&place) == *ask.registry;
+            let response = self.once(ask, &place, is_of_registry)?;
+            if !follows || !is_redirect(response.status()) {
+                return Ok(Answer {
+                    response,
+                    is_of_registry,
+                });
             }
-            let to = location(&answer, &place, ask.what)?;
+            let to = location(&response, &place, ask.what)?;
             place = self.allowed(&ask.address, to, ask.what)?;
         }
         Err(Error::answer(
@@ -95,7 +120,10 @@ impl Http {
         if origin == Origin::of(registry) {
             return Ok(to);
         }
-        let host = shown(&authority(&to));
+        let host = authority(&to);
+        if !is_host(&host) {
+            return Err(Error::answer(what, "it points to no usable address"));
+        }
         let host_is_allowed = self.redirects.contains(&host);
         let keeps_encryption = keeps_encryption(registry, &to);
         if host_is_allowed && keeps_encryption {
@@ -125,12 +153,12 @@ impl Http {
         let answer = match ask.body {
             Some((media_type, bytes)) => {
                 let request = request.header(CONTENT_TYPE, media_type);
-                self.agent.run(request.body(bytes).map_err(unusable)?)
+                self.run(ask, request.body(bytes).map_err(unusable)?)
             }
             None if ask.method == Method::POST => {
-                self.agent.run(request.body(&[][..]).map_err(unusable)?)
+                self.run(ask, request.body(&[][..]).map_err(unusable)?)
             }
-            None => self.agent.run(request.body(()).map_err(unusable)?),
+            None => self.run(ask, request.body(()).map_err(unusable)?),
         };
         let answer = answer.map_err(|error| failed(place, &error))?;
         if let Some(encoding) = answer.headers().get(CONTENT_ENCODING)
@@ -139,6 +167,18 @@ impl Http {
             return Err(Error::answer(ask.what, "it is compressed"));
         }
         Ok(answer)
+    }
+}
+
+impl Http {
+    fn run(
+        &self,
+        ask: &Ask<'_>,
+        request: Request<impl AsSendBody>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request);
+        self.agent
+            .run(request.timeout_global(Some(ask.patience)).build())
     }
 }
 
@@ -151,7 +191,9 @@ fn failed(place: &Uri, error: &ureq::Error) -> Error {
         ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
         _ => false,
     };
-    if is_tls {
+    if is_tls && reason.contains("certificate") {
+        Error::Certificate { host, reason }
+    } else if is_tls {
         Error::NoTls { host, reason }
     } else {
         Error::Unreachable { host, reason }
@@ -224,6 +266,11 @@ pub(super) fn header(answer: &Response<Body>, name: &HeaderName) -> Option<Strin
 
 /// The certificates of authorities in a PEM file.
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
+    let metadata = std::fs::metadata(file).map_err(Error::io("read", file))?;
+    if !metadata.is_file() || metadata.len() > MOST_CERTIFICATES {
+        let reason = format!("expected a file of at most {MOST_CERTIFICATES} bytes");
+        return Err(Error::settings(file, reason));
+    }
     let pem = std::fs::read(file).map_err(Error::io("read", file))?;
     let mut found = Vec::new();
     for item in parse_pem(&pem) {
@@ -242,13 +289,20 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Redirect;
 
     fn http(redirects: &[&str]) -> Http {
         let access = Access {
-            redirects: redirects.iter().map(|&host| host.to_owned()).collect(),
+            redirects: redirects
+                .iter()
+                .map(|&host| Redirect {
+                    from: None,
+                    to: host.to_owned(),
+                })
+                .collect(),
             ..Access::default()
         };
-        Http::new(&access).expect("a client")
+        Http::new(&access, "registry.example").expect("a client")
     }
 
     #[track_caller]

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use ureq::Body;
@@ -17,8 +18,8 @@ use ureq::http::{Method, Response, StatusCode, Uri};
 
 use self::auth::Demand;
 use self::credentials::Credentials;
-use self::http::{Ask, Http};
-use crate::address::is_loopback;
+use self::http::{Answer, Ask, Http};
+use crate::address::{Origin, is_loopback};
 use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::manifest::{Blob, Descriptor, INDEXES, MANIFEST};
@@ -41,10 +42,30 @@ pub struct Access {
     /// Hosts, with their ports where they have one, that may be asked without encryption; this machine
     /// itself may always be.
     pub plain_http: Vec<String>,
-    /// Hosts that a registry may point to.
-    pub redirects: Vec<String>,
+    /// Where registries may point to.
+    pub redirects: Vec<Redirect>,
     /// A PEM file with the authorities that alone are trusted, in the place of the usual ones.
     pub certificates: Option<PathBuf>,
+}
+
+/// A host that a registry may point to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The registry; none: any.
+    pub from: Option<String>,
+    /// The host, with its port where it has one.
+    pub to: String,
+}
+
+impl Access {
+    /// The hosts that the registry at `host` may point to.
+    fn redirects_of(&self, host: &str) -> Vec<String> {
+        let of_it = self.redirects.iter().filter(|redirect| {
+            let from = redirect.from.as_deref();
+            from.is_none_or(|from| from == host)
+        });
+        of_it.map(|redirect| redirect.to.clone()).collect()
+    }
 }
 
 /// What is done in a repository.
@@ -73,6 +94,8 @@ pub(crate) struct Fetched {
 pub(crate) struct Client {
     http: Http,
     base: String,
+    /// The server that credentials are for.
+    origin: Origin,
     repository: Repository,
     /// Looked up when the registry first asks for it.
     credentials: RefCell<Option<Option<Credentials>>>,
@@ -86,8 +109,8 @@ impl Client {
     /// # Errors
     /// When the certificates cannot be read.
     pub(crate) fn new(repository: &Repository, access: &Access) -> Result<Client, Error> {
-        let http = Http::new(access)?;
         let host = repository.host();
+        let http = Http::new(access, host)?;
         let server = match host {
             "docker.io" => "registry-1.docker.io",
             host => host,
@@ -95,9 +118,14 @@ impl Client {
         let is_plain = access.plain_http.iter().any(|plain| plain == host)
             || (is_loopback(host) && !speaks_tls(&http, host)?);
         let scheme = if is_plain { "http" } else { "https" };
+        let base = format!("{scheme}://{server}/v2/");
+        let address: Uri = base
+            .parse()
+            .map_err(|_| Error::answer(host, "it is no address"))?;
         Ok(Client {
             http,
-            base: format!("{scheme}://{server}/v2/"),
+            origin: Origin::of(&address),
+            base,
             repository: repository.clone(),
             credentials: RefCell::default(),
             authorizations: RefCell::default(),
@@ -193,14 +221,12 @@ impl Client {
     ///
     /// # Errors
     /// When it is not there, not what its descriptor says, or the connection breaks.
-    pub(crate) fn blob(
-        &self,
-        of: &Descriptor,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(crate) fn blob(&self, of: &Descriptor, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let what = self.repository.at(of.digest).to_string();
         let path = format!("blobs/{}", of.digest);
-        let answer = self.exchange(Right::Pull, Method::GET, &path, &what)?;
+        let place = self.address(&path)?;
+        let patience = http::patience(of.size);
+        let answer = self.exchange_at(Right::Pull, Method::GET, place, &what, None, patience)?;
         let answer = self.successful(answer, &what)?;
         let wrong_size = |found: String| Error::Size {
             what: what.clone(),
@@ -233,7 +259,7 @@ impl Client {
                 return Err(wrong_size(format!("more than {}", of.size)));
             }
             hasher.update(&piece[..n]);
-            sink(&piece[..n])?;
+            sink(&piece[..n]);
         }
         if come < of.size {
             return Err(wrong_size(come.to_string()));
@@ -262,10 +288,7 @@ impl Client {
             });
         }
         let mut bytes = Vec::new();
-        self.blob(of, &mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
+        self.blob(of, &mut |piece| bytes.extend_from_slice(piece))?;
         Ok(bytes)
     }
 
@@ -291,7 +314,8 @@ impl Client {
             .parse()
             .map_err(|_| Error::answer(&what, "it points to no usable address"))?;
         let body = Some(("application/octet-stream", blob.bytes.as_slice()));
-        let answer = self.exchange_at(Right::Push, Method::PUT, place, &what, body)?;
+        let patience = http::patience(blob.descriptor.size);
+        let answer = self.exchange_at(Right::Push, Method::PUT, place, &what, body, patience)?;
         self.successful(answer, &what).map(drop)
     }
 
@@ -302,13 +326,8 @@ impl Client {
     pub(crate) fn put_manifest(&self, tag: &str, bytes: &[u8]) -> Result<Digest, Error> {
         let what = format!("{}:{tag}", self.repository);
         let place = self.address(&format!("manifests/{tag}"))?;
-        let answer = self.exchange_at(
-            Right::Push,
-            Method::PUT,
-            place,
-            &what,
-            Some((MANIFEST, bytes)),
-        )?;
+        let (body, patience) = (Some((MANIFEST, bytes)), http::patience(MOST_MANIFEST));
+        let answer = self.exchange_at(Right::Push, Method::PUT, place, &what, body, patience)?;
         let answer = self.successful(answer, &what)?;
         let digest = Digest::of(bytes);
         if let Some(said) = http::header(&answer, &CONTENT_DIGEST)
@@ -334,7 +353,14 @@ impl Client {
         what: &str,
     ) -> Result<Response<Body>, Error> {
         let place = self.address(path)?;
-        self.exchange_at(right, method, place, what, None)
+        self.exchange_at(
+            right,
+            method,
+            place,
+            what,
+            None,
+            http::patience(MOST_MANIFEST),
+        )
     }
 
     /// Asks, and once more with what the registry demands where it refuses.
@@ -345,6 +371,7 @@ impl Client {
         address: Uri,
         what: &str,
         body: Option<(&str, &[u8])>,
+        patience: Duration,
     ) -> Result<Response<Body>, Error> {
         let known = self.authorizations.borrow().get(&right).cloned();
         let ask = |authorization: Option<&str>| {
@@ -355,14 +382,23 @@ impl Client {
                 accept: Some(ACCEPTED),
                 body,
                 authorization,
+                registry: &self.origin,
+                patience,
             })
         };
-        let answer = ask(known.as_deref())?;
-        if answer.status() != StatusCode::UNAUTHORIZED || known.is_some() {
+        let Answer {
+            response: answer,
+            is_of_registry,
+        } = ask(known.as_deref())?;
+        // Whoever else demands credentials gets none.
+        if answer.status() != StatusCode::UNAUTHORIZED || known.is_some() || !is_of_registry {
             return Ok(answer);
         }
-        let demand = http::header(&answer, &WWW_AUTHENTICATE);
-        let Some(demand) = demand.as_deref().and_then(Demand::read) else {
+        let demands = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+        let demand = demands
+            .filter_map(|demand| demand.to_str().ok())
+            .find_map(Demand::read);
+        let Some(demand) = demand else {
             return Ok(answer);
         };
         if self.credentials.borrow().is_none() {
@@ -372,11 +408,11 @@ impl Client {
         let credentials = self.credentials.borrow();
         let credentials = credentials.as_ref().and_then(Option::as_ref);
         let scope = format!("repository:{}:{}", self.repository.name(), right.actions());
-        let given = auth::authorization(&self.http, &demand, credentials, &address, &scope)?;
+        let given = auth::authorization(&self.http, &demand, credentials, &self.origin, &scope)?;
         let Some(given) = given else {
             return Ok(answer);
         };
-        let answer = ask(Some(&given))?;
+        let answer = ask(Some(&given))?.response;
         if answer.status() != StatusCode::UNAUTHORIZED {
             self.authorizations.borrow_mut().insert(right, given);
         }
@@ -417,6 +453,7 @@ fn speaks_tls(http: &Http, host: &str) -> Result<bool, Error> {
     let address: Uri = format!("https://{host}/v2/")
         .parse()
         .map_err(|_| Error::answer(host, "it is no address"))?;
+    let origin = Origin::of(&address);
     let outcome = http.ask(&Ask {
         method: Method::GET,
         address,
@@ -424,11 +461,11 @@ fn speaks_tls(http: &Http, host: &str) -> Result<bool, Error> {
         accept: None,
         body: None,
         authorization: None,
+        registry: &origin,
+        patience: http::patience(0),
     });
     Ok(match outcome {
-        Err(Error::Unreachable { .. }) => false,
-        // A certificate that is not trusted is no plain HTTP.
-        Err(Error::NoTls { reason, .. }) => reason.contains("certificate"),
+        Err(Error::Unreachable { .. } | Error::NoTls { .. }) => false,
         // Whatever it answers, it was encrypted.
         _ => true,
     })

@@ -128,7 +128,7 @@ fn change(
             digest: pulled.digest,
             version: inspection.version,
         },
-        signature: Signed::from(sharing.standing(pulled)?),
+        signature: sharing.signature(pulled),
     })
 }
 

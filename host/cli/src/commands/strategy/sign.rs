@@ -40,7 +40,10 @@ pub fn keygen(arguments: &KeygenArguments) -> anyhow::Result<ExitCode> {
     let pair = NewPair::generate(&password)
         .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
     write_private(&private, pair.private.as_bytes())?;
-    new_file::write(&public, pair.public.as_bytes())?;
+    new_file::write(&public, pair.public.as_bytes()).inspect_err(|_| {
+        // A private key without its public half is of no use, and in the way of the next.
+        let _ = fs::remove_file(&private);
+    })?;
     let made = Made {
         key: PublicKey::read(&public)?.id(),
         private: private.display().to_string(),

@@ -147,7 +147,7 @@ pub fn pull(arguments: &PullArguments) -> anyhow::Result<ExitCode> {
         }
         new_file::write(file, &pulled.bytes)?;
     }
-    let signature = Signed::from(sharing.standing(&pulled)?);
+    let signature = sharing.signature(&pulled);
     if arguments.json {
         report::json_line(&PulledOut {
             r#ref: &reference,
