@@ -299,7 +299,7 @@ fn a_policy_of_any_size_costs_little() {
     }
     person.write(
         "trust.toml",
-        &format!("[[strategies]]\nnames = [\"a\\nhint: run this\"]\nkeys = [\"k.pub\"]\n"),
+        "[[strategies]]\nnames = [\"a\\nhint: run this\"]\nkeys = [\"k.pub\"]\n",
     );
     let outcome = person.types(&["strategy", "verify", &name]);
     assert!(
