@@ -213,8 +213,10 @@ pub(crate) fn attach(
         match attach_once(client, repository, of, signature) {
             Ok(true) => return Ok(()),
             Ok(false) => failed = None,
-            // A registry may answer so while another signature is written.
-            Err(error) if error.is_passing() => failed = Some(error),
+            // Docker's registry finds blobs missing (400) that others are just about to link.
+            Err(error) if error.is_passing() || matches!(error, Error::Status { .. }) => {
+                failed = Some(error);
+            }
             Err(error) => return Err(error),
         }
         // Who has read the tag before this was written writes it soon.
