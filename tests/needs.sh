@@ -8,6 +8,6 @@ if ! command -v apt-get > /dev/null; then
 fi
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo)
-install() { "${as_root[@]}" apt-get install -y -q --no-install-recommends docker-registry; }
+install() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends docker-registry; }
 # The lists of packages may be old, or not be there yet.
 install || { "${as_root[@]}" apt-get update -q && install; }
