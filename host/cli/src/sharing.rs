@@ -141,41 +141,34 @@ impl Sharing {
         pulled
     }
 
-    /// What the signatures of a strategy come to under the policy.
-    pub fn standing(&self, pulled: &Pulled) -> Result<Standing, Error> {
-        let judge = |signatures: &[_]| {
-            self.policy
-                .standing(pulled.reference.repository(), pulled.digest, signatures)
-        };
+    /// What the signatures of an artifact come to under the policy.
+    pub fn standing(&self, reference: &Reference, digest: Digest) -> Result<Standing, Error> {
+        let repository = reference.repository();
+        let judge = |signatures: &[_]| self.policy.standing(repository, digest, signatures);
         let is_good = |signatures: &[_]| matches!(judge(signatures), Standing::Signed { .. });
-        let signatures = self
-            .registries
-            .signatures(&pulled.reference, pulled.digest, is_good)?;
+        let signatures = self.registries.signatures(reference, digest, is_good)?;
         Ok(judge(&signatures))
     }
 
     /// The same to be told, where it is no reason to stop: why the signatures cannot be looked at, too.
     pub fn signature(&self, pulled: &Pulled) -> Signed {
         Signed::from(
-            self.standing(pulled)
+            self.standing(&pulled.reference, pulled.digest)
                 .unwrap_or_else(|error| Standing::NotSigned {
                     reason: format!("its signatures cannot be had: {error}"),
                 }),
         )
     }
 
-    /// On whose word a strategy may run; `allowed` are the references that need no signature.
+    /// On whose word a strategy may run; `allowed` are the artifacts that need no signature.
     ///
     /// # Errors
     /// When it may not.
     fn trust(&self, pulled: &Pulled, allowed: &[Reference]) -> Result<Trust, Error> {
         let artifact = pulled.reference.repository().at(pulled.digest);
-        let is_allowed = allowed.iter().any(|one| {
-            one.digest().map(|digest| one.repository().at(digest)) == Some(artifact.clone())
-        });
-        match self.standing(pulled) {
+        match self.standing(&pulled.reference, pulled.digest) {
             Ok(Standing::Signed { key, .. }) => Ok(Trust::Signed(key)),
-            _ if is_allowed => Ok(Trust::AllowedUnsigned),
+            _ if allowed.contains(&artifact) => Ok(Trust::AllowedUnsigned),
             Ok(Standing::NotSigned { reason }) => Err(Error::NotTrusted {
                 reference: Box::new(pulled.reference.clone()),
                 reason,
@@ -212,17 +205,17 @@ pub fn typed_reference(text: &str) -> Result<Reference, Error> {
     Ok(text.strip_prefix(PREFIX).unwrap_or(text).parse()?)
 }
 
-/// Reads `--allow-unsigned`.
-pub fn allowances(given: &[String]) -> anyhow::Result<Vec<Reference>> {
+/// The artifacts, without their tags, that `--allow-unsigned` names.
+fn allowances(given: &[String]) -> anyhow::Result<Vec<Reference>> {
     let read = |text: &String| {
         let reference = typed_reference(text)?;
-        if reference.digest().is_none() {
-            return Err(Mistake::error(
+        let digest = reference.digest().ok_or_else(|| {
+            Mistake::error(
                 format!("`--allow-unsigned` is `{text}`; expected the digest too, as REF@sha256:…"),
                 "only what was reviewed is allowed; `sc-host strategy pull REF` says its digest",
-            ));
-        }
-        Ok(reference)
+            )
+        })?;
+        Ok(reference.repository().at(digest))
     };
     given.iter().map(read).collect()
 }
@@ -356,6 +349,7 @@ impl Taken {
         allowed: &[String],
     ) -> anyhow::Result<Taken> {
         let allowed = allowances(allowed)?;
+        let mut useless = allowed.clone();
         let references: Vec<Option<Reference>> = request
             .strategies
             .iter()
@@ -375,6 +369,7 @@ impl Taken {
             };
             let pulled = sharing.pull(&reference)?;
             let trust = sharing.trust(&pulled, &allowed)?;
+            useless.retain(|artifact| *artifact != pulled.reference.repository().at(pulled.digest));
             requested.source = supply(runtime, &pulled);
             if taken
                 .admissions
@@ -401,17 +396,10 @@ impl Taken {
                     .push((reference, pulled.digest, requested.source.clone()));
             }
         }
-        for useless in &allowed {
-            let artifact = |one: &Reference| one.digest().map(|digest| one.repository().at(digest));
-            let named = taken.admissions.iter().any(|one| {
-                let taken: Option<Reference> = one.artifact.parse().ok();
-                taken.and_then(|taken| artifact(&taken)) == artifact(useless)
-            });
-            if !named {
-                say(&format!(
-                    "`--allow-unsigned {useless}` is about no strategy of this run"
-                ));
-            }
+        for artifact in useless {
+            say(&format!(
+                "`--allow-unsigned {artifact}` is about no strategy of this run"
+            ));
         }
         taken.lock = Some(sharing.lock);
         Ok(taken)

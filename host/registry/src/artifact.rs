@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::client::{Fetched, MOST_MANIFEST};
+use crate::client::MOST_MANIFEST;
 use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::manifest::{Blob, Descriptor, INDEXES, MANIFEST, Manifest, TITLE};
@@ -312,11 +312,4 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Manifest, Unfit> {
         )));
     }
     Ok(manifest)
-}
-
-impl Fetched {
-    /// The strategy that a fetched manifest is of.
-    pub(crate) fn content(&self, reference: &Reference, caps: &Caps) -> Result<Content, Error> {
-        content(reference, &self.bytes, caps)
-    }
 }

@@ -97,8 +97,8 @@ impl Lock {
     /// other names meanwhile stays.
     ///
     /// # Errors
-    /// When the file cannot be written, or another process has just given one of the names another digest
-    /// than `expected` says it has.
+    /// When the file cannot be written, or another process has given one of the names another digest since
+    /// this was read.
     pub fn set(&mut self, new: &[Entry]) -> Result<(), Error> {
         if new.is_empty() {
             return Ok(());
@@ -129,7 +129,9 @@ impl Lock {
         &mut self,
         change: impl FnOnce(&Path, &mut Vec<Entry>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let folder = match self.path.parent() {
+        // Where the file is a link, what it leads to is changed.
+        let place = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let folder = match place.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
@@ -146,8 +148,6 @@ impl Lock {
         let mut file = new_file(&folder).map_err(Error::io("write to", &folder))?;
         file.write_all(format!("{HEADER}{text}").as_bytes())
             .map_err(Error::io("write", &self.path))?;
-        // Where the file is a link, what it leads to is changed.
-        let place = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         file.persist(place)
             .map_err(|error| Error::io("write", &self.path)(error.error))?;
         self.entries = contents.strategies;
@@ -294,6 +294,24 @@ mod tests {
         });
         assert_eq!(Lock::read(folder.path()).unwrap().entries().len(), 16);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_one_to_nothing_refused() {
+        use std::os::unix::fs::symlink;
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = here.path().join(LOCK_FILE);
+        symlink(there.path().join("kept"), &link).unwrap();
+        assert!(matches!(Lock::read(here.path()), Err(Error::Io { .. })));
+        let mut lock = Lock::read(there.path()).unwrap();
+        lock.set(&[entry("a.b/x:1", "x")]).unwrap();
+        fs::rename(lock.path(), there.path().join("kept")).unwrap();
+        let mut linked = Lock::read(here.path()).unwrap();
+        linked.set(&[entry("a.b/y:1", "y")]).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(Lock::read(here.path()).unwrap().entries().len(), 2);
+        assert_eq!(fs::read_dir(there.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -90,9 +90,11 @@ impl Registries {
         let reference = reference.pinned(digest);
         let artifact = reference.repository().at(digest);
         let found = self.cached(&reference, digest)?;
-        // The same bytes under another name are only what that registry says they are.
-        if let Some(found) = found.filter(|_| self.cache.has_come_as(&artifact)) {
-            return Ok(found);
+        // Bytes that came under another name are this registry's only if it has them too.
+        if let Some(found) = &found
+            && self.cache.has_come_as(&artifact)
+        {
+            return Ok(found.clone());
         }
         if self.offline {
             return Err(Error::NotCached {
@@ -101,11 +103,11 @@ impl Registries {
         }
         let client = self.client(&reference)?;
         let fetched = client.manifest(digest)?;
-        if let Some(found) = self.cached(&reference, digest)? {
+        if let Some(found) = found {
             remark(self.cache.note_name(&artifact));
             return Ok(found);
         }
-        let Content { kind, layer } = fetched.content(&reference, &self.caps)?;
+        let Content { kind, layer } = content(&reference, &fetched.bytes, &self.caps)?;
         let mut bytes = Vec::new();
         client.blob(&layer, &mut |piece| {
             bytes.extend_from_slice(piece);

@@ -247,35 +247,21 @@ fn attach_once(
         return Ok(true);
     }
     let others = there.map(|there| there.layers).unwrap_or_default();
-    put(client, of, signature, others).map_err(|error| match error {
-        Put::Registry(error) => error,
-        Put::Form(reason) => Error::answer(repository, reason),
-    })?;
+    put(client, repository, of, signature, others)?;
     Ok(false)
-}
-
-/// Why a signature is not there.
-enum Put {
-    Registry(Error),
-    Form(String),
-}
-
-impl From<Error> for Put {
-    fn from(error: Error) -> Put {
-        Put::Registry(error)
-    }
 }
 
 /// Writes the manifest of an artifact's signatures, the new one before the others.
 fn put(
     client: &Client,
+    repository: &Repository,
     of: Digest,
     signature: &Signature,
     others: Vec<Descriptor>,
-) -> Result<(), Put> {
+) -> Result<(), Error> {
     let bytes = STANDARD
         .decode(&signature.payload)
-        .map_err(|error| Put::Form(error.to_string()))?;
+        .map_err(|error| Error::answer(repository, error))?;
     let mut payload = Blob::of(PAYLOAD_TYPE, bytes);
     payload.descriptor = payload
         .descriptor
@@ -299,7 +285,7 @@ fn put(
     client.put_blob(&payload)?;
     client.put_blob(&config)?;
     let manifest = Manifest::of(config.descriptor, layers);
-    let bytes = serde_json::to_vec(&manifest).map_err(|error| Put::Form(error.to_string()))?;
+    let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::answer(repository, error))?;
     client.put_manifest(&tag(of), &bytes)?;
     Ok(())
 }

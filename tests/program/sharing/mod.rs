@@ -4,11 +4,11 @@
 //! each such test starts for itself; what no good registry does, against a server that does it.
 
 mod attacks;
-mod bad_registry;
+mod docker_registry;
+mod hostile_registry;
 mod pages;
 mod pinning;
-mod registries;
-mod registry;
+mod redirects_and_credentials;
 mod round_trip;
 mod signing;
 

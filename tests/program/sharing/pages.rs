@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::registry::Registry;
+use super::docker_registry::Registry;
 use super::{Person, share_compiled};
 use crate::support::in_repository;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::registry::Registry;
+use super::docker_registry::Registry;
 use super::{Person, script};
 
 /// A registry with version 1.0.0 of a strategy, and somebody who has its name in a lock file.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::registry::{Registry, USER};
+use super::docker_registry::{Registry, USER};
 use super::{Person, script};
 use crate::support::{in_repository, repository_path};
 

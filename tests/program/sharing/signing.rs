@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::registry::Registry;
+use super::docker_registry::Registry;
 use super::{Person, script};
 use crate::support::SMALL;
 

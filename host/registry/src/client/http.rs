@@ -168,9 +168,7 @@ impl Http {
         }
         Ok(answer)
     }
-}
 
-impl Http {
     fn run(
         &self,
         ask: &Ask<'_>,

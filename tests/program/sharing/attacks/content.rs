@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Attack, attack, holding, with_manifest};
 use crate::sharing::Person;
-use crate::sharing::bad_registry::{COMPONENT, MANIFEST, host, manifest, shelf};
+use crate::sharing::hostile_registry::{COMPONENT, MANIFEST, host, manifest, shelf};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 

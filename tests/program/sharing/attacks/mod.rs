@@ -12,8 +12,8 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
-use super::bad_registry::{COMPONENT, Shelf, component, manifest, pull, shelf};
-use super::registry::Registry;
+use super::docker_registry::Registry;
+use super::hostile_registry::{COMPONENT, Shelf, component, manifest, pull, shelf};
 use super::{Person, script};
 use crate::support::{Outcome, files};
 

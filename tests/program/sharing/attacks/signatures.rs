@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Attack, attack, with_a_cache};
 use crate::sharing::Person;
-use crate::sharing::bad_registry::{COMPONENT, MANIFEST, Shelf, component, host, manifest, shelf};
+use crate::sharing::hostile_registry::{
+    COMPONENT, MANIFEST, Shelf, component, host, manifest, shelf,
+};
 use crate::support::{Outcome, files};
 
 /// Looks for a trusted signature in a registry whose signatures are bad.

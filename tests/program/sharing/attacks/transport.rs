@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Attack, attack, holding, with_manifest};
 use crate::server::{Reply, Server};
-use crate::sharing::bad_registry::{
+use crate::sharing::hostile_registry::{
     COMPONENT, MANIFEST, SCRIPT, component, digest, host, is_blob, manifest, pull, shelf,
 };
 use crate::sharing::{Person, script};
@@ -122,7 +122,7 @@ pub(super) fn all() -> Vec<Attack> {
             || answering(|reply| reply.cut_after = Some(20_000)),
         ),
         attack(
-            "a layer that is compressed on the way",
+            "a layer that is said to be gzip and is not",
             &["compress"],
             || answering(|reply| *reply = std::mem::take(reply).with("Content-Encoding", "gzip")),
         ),

@@ -131,8 +131,8 @@ struct SignedOut {
 pub fn sign(arguments: &SignArguments) -> anyhow::Result<ExitCode> {
     let reference = typed_reference(&arguments.reference)?;
     let sharing = Sharing::here(&arguments.registry, &Limits::default())?;
-    let now = sharing.registries.resolve(&reference)?;
     let Some(digest) = reference.digest() else {
+        let now = sharing.registries.resolve(&reference)?;
         return Err(Mistake::error(
             format!(
                 "`{reference}` has no digest; expected REF@sha256:…, so that nothing else is signed"
@@ -167,26 +167,20 @@ pub fn verify(arguments: &SignatureArguments) -> anyhow::Result<ExitCode> {
     let sharing = Sharing::here(&arguments.registry, &Limits::default())?;
     let digest = sharing.digest(&reference)?;
     let pinned = reference.pinned(digest);
-    let repository = reference.repository();
     let outcome = match &arguments.key {
         Some(file) => {
             let key = PublicKey::read(file)?;
-            let name = repository.to_string();
+            let name = reference.repository().to_string();
             let judge = |signatures: &[_]| checked(&[&key], digest, &name, signatures);
             let signatures = sharing
                 .registries
                 .signatures(&reference, digest, |all| judge(all).is_ok())?;
             judge(&signatures).map(|_| (file.clone(), key.id()))
         }
-        None => {
-            let judge = |signatures: &[_]| sharing.policy.standing(repository, digest, signatures);
-            let is_good = |all: &[_]| matches!(judge(all), Standing::Signed { .. });
-            let signatures = sharing.registries.signatures(&reference, digest, is_good)?;
-            match judge(&signatures) {
-                Standing::Signed { file, key } => Ok((file, key)),
-                Standing::NotSigned { reason } => Err(reason),
-            }
-        }
+        None => match sharing.standing(&reference, digest)? {
+            Standing::Signed { file, key } => Ok((file, key)),
+            Standing::NotSigned { reason } => Err(reason),
+        },
     };
     let (file, key) = outcome.map_err(|reason| Error::NotSigned {
         reference: Box::new(pinned.clone()),

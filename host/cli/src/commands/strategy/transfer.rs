@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use sc_registry::{About, Digest, Error, Kind, Reference, pack};
 use sc_strategy::{Inspection, Limits, Runtime};
 use semver::Version;
@@ -59,7 +60,8 @@ pub fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
             arguments.file, inspection.version
         ));
     }
-    let bytes = std::fs::read(&arguments.file)?;
+    let bytes = std::fs::read(&arguments.file)
+        .with_context(|| format!("cannot read `{}`", arguments.file))?;
     if inspection.digest.as_deref() != Some(Digest::of(&bytes).to_string().as_str()) {
         return Err(Mistake::error(
             format!("`{}` has changed while it was looked at", arguments.file),

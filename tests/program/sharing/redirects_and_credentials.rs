@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::Person;
-use super::bad_registry::{COMPONENT, component, host, is_blob, manifest, pull, shelf};
+use super::hostile_registry::{COMPONENT, component, host, is_blob, manifest, pull, shelf};
 use crate::server::{Asked, Reply, Server};
 use crate::support::files;
 
